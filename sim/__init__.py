@@ -1,0 +1,1 @@
+"""Simulated physics: the clock, points, plants and what lies between truth and reading."""
