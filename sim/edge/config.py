@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from ..config import DurationS, EnergyWh, Fraction, Model, PowerW, VoltageV
 
@@ -23,6 +26,17 @@ class MeterConfig(Model):
     voltage_resolution_v: VoltageV = Field(0.1, ge=0, le=10)
     counter_resolution_wh: EnergyWh = Field(1.0, ge=0, le=1000)
     """Quantisation of the energy counters."""
+
+    @model_validator(mode="after")
+    def _on_grid(self) -> Self:
+        for value, name in ((self.period_s, "period_s"), (self.window_s, "window_s")):
+            if abs(value / 0.2 - round(value / 0.2)) > 1e-9:
+                raise PydanticCustomError(
+                    "grid", "{name} must be a multiple of the step, 0.2 s", {"name": name}
+                )
+        if self.window_s > self.period_s:
+            raise PydanticCustomError("order", "window_s must not exceed period_s", {})
+        return self
 
 
 class MeshConfig(Model):
@@ -65,6 +79,15 @@ class DeviceConfig(Model):
     report_period_s: DurationS | None = Field(None, ge=1, le=600)
     """Period of the per-load power report; null: loads do not report."""
     report_latency_s: DurationS = Field(0.3, ge=0, le=30)
+    """From the measurement to its arrival at the coordinator; at most one period."""
+
+    @model_validator(mode="after")
+    def _one_report_under_way(self) -> Self:
+        if self.report_period_s is not None and self.report_latency_s > self.report_period_s:
+            raise PydanticCustomError(
+                "order", "report_latency_s must not exceed report_period_s", {}
+            )
+        return self
 
 
 class EdgeConfig(Model):

@@ -50,6 +50,8 @@ class VoltWatt(Model):
     """Full power up to here."""
     end_v: VoltageV = Field(258.0, ge=220, le=280)
     """No power from here on."""
+    response_s: DurationS = Field(5.0, ge=1, le=60)
+    """Time constant with which the inverter follows the curve."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -1,0 +1,162 @@
+"""One export site as the bench sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge.config import EdgeConfig
+from ..edge.meter import MeterReading
+from ..faults import FaultConfig
+from ..points import Actuator
+from . import tracing
+from .batch import SiteBatch
+from .config import ExportPlantConfig
+from .layout import SECOND_US
+
+
+class ExportPlant:
+    """A single site, traced once a second; the N = 1 case of :class:`SiteBatch`."""
+
+    def __init__(
+        self,
+        config: ExportPlantConfig,
+        edge: EdgeConfig,
+        profiles: NDArray[np.float32],
+        faults: Sequence[FaultConfig],
+        seed: int,
+        duration_us: int,
+    ) -> None:
+        self.config, self.edge = config, edge
+        self.batch = SiteBatch(config, edge, profiles, faults, [seed])
+        self.batch.record_truth(duration_us // SECOND_US)
+        self.actuators: tuple[Actuator, ...] = self.batch.actuators
+        self._limit_us = duration_us // SECOND_US * SECOND_US
+        self._acked_us: list[NDArray[np.int64]] = []
+        self._effective_us: list[NDArray[np.int64]] = []
+        self._stored_wh = self._stored_energy_wh()
+        self._ack_rows = self.batch.layout.rows("ack_us")
+        self._effective_rows = self.batch.layout.rows("effective_us")
+        self._seq_row = self.batch.layout.rows("seq").start
+        self._status_row = self.batch.layout.rows("status").start
+
+    @property
+    def now_us(self) -> int:
+        """Time up to which the plant has been simulated."""
+        return self.batch.now_us
+
+    def advance(self, to_us: int) -> None:
+        """Simulate up to the last grid time not later than ``to_us``."""
+        batch = self.batch
+        if to_us > self._limit_us and batch.now_us < to_us and batch.trace.shape[0]:
+            batch.advance(min(to_us, self._limit_us))
+            if batch.now_us >= self._limit_us:
+                # What comes after the run's end (waiting for the safe state) is simulated
+                # with the last profile row and not part of the trace.
+                kept, batch.trace = batch.trace, batch.trace[:0]
+                batch.advance(to_us)
+                batch.trace = kept
+            return
+        batch.advance(to_us)
+
+    def send(self, t_us: int, power_w: NDArray[np.float64]) -> tuple[int, int]:
+        """Broadcast set-points [actuator] in W; return (sequence number, status).
+
+        Status is one of ``edge.channel``'s; a refused broadcast has sequence number −1.
+
+        Raises:
+            ValueError: a set-point is not finite or the shape is wrong.
+        """
+        if power_w.shape != (len(self.actuators),) or not np.isfinite(power_w).all():
+            raise ValueError(
+                f"set-points must be {len(self.actuators)} finite numbers, got {power_w!r}"
+            )
+        batch = self.batch
+        batch.send(t_us, np.ascontiguousarray(power_w)[:, None])
+        status = int(batch.k[self._status_row, 0])
+        if status != 0:
+            return -1, status
+        self._acked_us.append(batch.k[self._ack_rows, 0].copy())
+        self._effective_us.append(batch.k[self._effective_rows, 0].copy())
+        return int(batch.k[self._seq_row, 0]) - 1, status
+
+    def reading(self, t_us: int) -> MeterReading | None:
+        """Return the newest meter sample published by ``t_us``, or None."""
+        values, sampled_us, published_us = self.batch.readings(t_us)
+        if published_us[0] < 0:
+            return None
+        return MeterReading(values[:, 0].copy(), int(sampled_us[0]), int(published_us[0]))
+
+    def reports_w(self, t_us: int) -> NDArray[np.float64] | None:
+        """Return each load's last power report that arrived by ``t_us`` (NaN: none yet)."""
+        if self.edge.device.report_period_s is None:
+            return None
+        field = self.batch.field
+        old_us, new_us = field("report_us")[:, 0], field("report_next_us")[:, 0]
+        old = np.where((old_us >= 0) & (old_us <= t_us), field("report_old_w")[:, 0], np.nan)
+        new = (new_us >= 0) & (new_us <= t_us)
+        return np.where(new, field("report_new_w")[:, 0], old)
+
+    def acked_us(self, seq: int) -> NDArray[np.int64]:
+        """Return when each actuator's reply to broadcast ``seq`` arrives; −1: never."""
+        return self._acked_us[seq]
+
+    def effective_us(self, seq: int) -> NDArray[np.int64]:
+        """Return when each actuator acted on broadcast ``seq``; −1: lost or overtaken."""
+        mine = self._effective_us[seq].copy()
+        # A later broadcast that acted no later has overtaken this one; at most eight are under way.
+        for later in self._effective_us[seq + 1 : seq + 9]:
+            mine[(later >= 0) & (later <= mine)] = -1
+        return mine
+
+    def truth(self) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+        """Return the truth stream up to now: columns and their units."""
+        seconds = min(self.now_us // SECOND_US, self.batch.trace.shape[0])
+        return tracing.stream(
+            self.batch.layout,
+            self.batch.trace[:seconds],
+            [load.id for load in self.config.loads],
+            [charger.id for charger in self.config.chargers],
+        )
+
+    def meta(self) -> dict[str, Any]:
+        """Return what judging needs to know: fuse, ratings, comfort, energy stored at the start."""
+        return {
+            "main_fuse_a": self.config.connection.main_fuse_a,
+            "nominal_voltage_v": 230.0,
+            "stored_energy_initial_wh": self._stored_wh,
+            "loads": [
+                {
+                    "id": load.id,
+                    "phase": load.phase,
+                    "rated_power_w": load.rated_power_w,
+                    "cut_out_c": load.tank.cut_out_c if load.tank else None,
+                    "thermostat_c": load.tank.thermostat_c if load.tank else None,
+                    "comfort_c": load.tank.comfort_c if load.tank else None,
+                }
+                for load in self.config.loads
+            ],
+            "chargers": [{"id": charger.id} for charger in self.config.chargers],
+            "battery": self.config.battery is not None,
+        }
+
+    def _stored_energy_wh(self) -> float:
+        field = self.batch.field
+        heat_j = (field("temperature_c") - field("cold_c")) * field("heat_j_per_k")
+        return float(heat_j.sum() + field("battery_j").sum()) / 3600.0
+
+    def within_safe_band(self) -> bool:
+        """Return whether the truth shows every load and charger at or below its safe set-point.
+
+        A load that heats by itself (comfort) or is stuck on is not within its band.
+        """
+        field = self.batch.field
+        duty, rated = field("duty")[:, 0], field("rated_w")[:, 0]
+        safe = field("safe_w")[:, 0]
+        loads = len(duty)
+        if (duty * rated > safe[:loads] + 1e-6).any():
+            return False
+        return not (field("charger_a")[:, 0] > 0.0).any()
