@@ -16,10 +16,10 @@ from ..points import Actuator
 from ..random import generator, key
 from . import compilation
 from .config import ExportPlantConfig
-from .devices import FAR, send
-from .kernel import advance_many, advance_one
+from .devices import FAR
+from .kernel import advance_many, advance_one, read, send, send_one
 from .layout import SECOND_US, Layout, edge_record, layout
-from .metering import read_meter
+from .network import TILE
 
 STEP_US: Final = 200_000
 """The sub-step; meter periods and control periods are multiples of it."""
@@ -57,11 +57,12 @@ class SiteBatch:
         self.layout: Layout = layout(compilation.counts(config, edge), STEP_US)
         self.now_us = 0
         p, q = compilation.parameters(config, edge, self.layout, STEP_US)
-        self.p = np.repeat(p[:, None], self.n, axis=1)
-        self.q = np.repeat(q[:, None], self.n, axis=1)
+        self._lanes = min(self.n, TILE)
+        # One tile of parameters and faults serves all: instances differ in seeds and profiles.
+        self.p = self._one_tile(p)
+        self.q = self._one_tile(q)
         ints, values = compilation.fault_rows(faults, config)
-        self._fault_i = np.repeat(ints[:, None], self.n, axis=1)
-        self._fault_f = np.repeat(values[:, None], self.n, axis=1)
+        self._fault_i, self._fault_f = self._one_tile(ints), self._one_tile(values)
         self._edge = edge_record(edge, STEP_US)
         self._latency_us = latency_quantiles_us(edge.mesh)
         self._load_phase = np.array(["abc".index(ld.phase) for ld in config.loads], np.int64)
@@ -77,55 +78,74 @@ class SiteBatch:
             raise ValueError(
                 f"profiles have {self._profiles.shape[2]} channels, this site needs {channels}"
             )
-        self.x = np.zeros((self.layout.heights["x"], self.n))
-        self.k = np.zeros((self.layout.heights["k"], self.n), dtype=np.int64)
+        tiles = (self.n + TILE - 1) // TILE
+        self.x = np.zeros((tiles, self.layout.heights["x"], self._lanes))
+        self.k = np.zeros((tiles, self.layout.heights["k"], self._lanes), dtype=np.int64)
         self.trace = np.zeros((0, self.layout.heights["trace"]))
-        if profile_of is not None:
-            self.k[self.layout.rows("profile")] = profile_of
-        if first_second is not None:
-            self.k[self.layout.rows("profile_row")] = first_second
         self._start(seeds)
+        if profile_of is not None:
+            self.put("profile", profile_of)
+        if first_second is not None:
+            self.put("profile_row", first_second)
         self._values = np.zeros((METER_FIELDS, self.n))
         self._sampled_us = np.zeros(self.n, dtype=np.int64)
         self._published_us = np.full(self.n, -1, dtype=np.int64)
         self._everyone = np.ones(self.n, dtype=np.bool_)
 
+    def _one_tile(self, column: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(column[None, :, None], self._lanes, axis=2)
+
     def _start(self, seeds: Sequence[int]) -> None:
-        x, k, rows = self.x, self.k, self.layout.rows
         keys = np.array([key(seed, "edge") for seed in seeds], dtype=np.uint64)
-        k[rows("key")] = keys.view(np.int64)
-        k[rows("next_us")] = FAR
-        k[rows("switched_us")] = _LONG_AGO_US
-        k[rows("broadcast_us")] = _LONG_AGO_US
-        k[rows("published_us")] = -1
-        k[rows("report_us")] = -1
-        k[rows("report_next_us")] = -1
-        for i, seed in enumerate(seeds):
-            spread = generator(seed, "tank", "initial").uniform(-1.0, 1.0, len(self.config.loads))
-            for a, load in enumerate(self.config.loads):
-                if load.tank is not None:
-                    tank = load.tank
-                    x[rows("temperature_c").start + a, i] = (
-                        tank.initial_c + spread[a] * tank.initial_spread_k
-                    )
-        for actuator, row in zip(self.actuators, range(*rows("setpoint_w").indices(10**6)), strict=True):
-            x[row] = actuator.safe_w
-        x[rows("pv_cap_w")] = self.config.pv.inverter_power_w
-        if self.config.battery is not None:
-            battery = self.config.battery
-            x[rows("battery_j")] = battery.initial_soc * battery.capacity_wh * 3600.0
-        for part, source in (("vr", "source_vr"), ("vi", "source_vi")):
-            x[rows(part)] = self.p[rows(source)]
-        x[rows("v")] = np.hypot(x[rows("vr")], x[rows("vi")])
+        self.put("key", keys.view(np.int64))
+        self.put("next_us", FAR)
+        for never in ("switched_us", "broadcast_us"):
+            self.put(never, _LONG_AGO_US)
+        for unset in ("published_us", "report_us", "report_next_us"):
+            self.put(unset, -1)
+        loads = self.config.loads
+        start_c = np.array([ld.tank.initial_c if ld.tank else 0.0 for ld in loads])
+        half_k = np.array([ld.tank.initial_spread_k if ld.tank else 0.0 for ld in loads])
+        spread = [generator(s, "tank", "initial").uniform(-1.0, 1.0, len(loads)) for s in seeds]
+        self.put("temperature_c", start_c[:, None] + half_k[:, None] * np.array(spread).T)
+        self.put("setpoint_w", np.array([a.safe_w for a in self.actuators])[:, None])
+        self.put("pv_cap_w", self.config.pv.inverter_power_w)
+        battery = self.config.battery
+        if battery is not None:
+            self.put("battery_j", battery.initial_soc * battery.capacity_wh * 3600.0)
+        vr, vi = self.get("source_vr"), self.get("source_vi")
+        self.put("vr", vr)
+        self.put("vi", vi)
+        self.put("v", np.hypot(vr, vi))
 
     def record_truth(self, seconds: int) -> None:
         """Keep a row of truth of instance 0 for each of the first ``seconds``."""
         self.trace = np.zeros((seconds, self.layout.heights["trace"]))
 
-    def field(self, name: str) -> NDArray[Any]:
-        """Return a view [rows of the field, instance] of state or parameters by name."""
+    def _rows(self, name: str) -> NDArray[Any]:
         matrix = self.layout.fields[name][0]
-        return {"x": self.x, "k": self.k, "p": self.p, "q": self.q}[matrix][self.layout.rows(name)]
+        array = {"x": self.x, "k": self.k, "p": self.p, "q": self.q}[matrix]
+        return array[:, self.layout.rows(name)]
+
+    def get(self, name: str) -> NDArray[Any]:
+        """Return a field of state or parameters as a copy [row, instance]."""
+        rows = self._rows(name)
+        flat = rows.transpose(1, 0, 2).reshape(rows.shape[1], -1)
+        if flat.shape[1] < self.n:
+            return np.tile(flat, (1, -(-self.n // flat.shape[1])))[:, : self.n]
+        return flat[:, : self.n].copy()
+
+    def put(self, name: str, values: Any) -> None:
+        """Set a field of the state to values that broadcast to [row, instance]."""
+        rows = self._rows(name)
+        full = np.empty((rows.shape[1], rows.shape[0] * rows.shape[2]), dtype=rows.dtype)
+        values = np.asarray(values)
+        if values.ndim and values.shape[-1] == self.n:
+            full[:, : self.n] = values
+            full[:, self.n :] = full[:, self.n - 1 : self.n]
+        else:
+            full[:] = values
+        rows[:] = full.reshape(rows.shape[1], rows.shape[0], rows.shape[2]).transpose(1, 0, 2)
 
     def advance(self, to_us: int) -> None:
         """Simulate up to the last grid time that is not later than ``to_us``."""
@@ -136,7 +156,7 @@ class SiteBatch:
         move(
             self.layout.c, self._edge, self.x, self.k, self.p, self.q, self._profiles,
             self._latency_us, self._fault_i, self._fault_f, self._load_phase,
-            self._charger_phase, self.trace, self.now_us, to_us,
+            self._charger_phase, self.trace, self.n, self.now_us, to_us,
         )  # fmt: skip
         self.now_us = to_us
 
@@ -147,9 +167,11 @@ class SiteBatch:
 
         Rows ``seq``, ``status``, ``ack_us`` and ``effective_us`` tell what became of it.
         """
-        send(
-            self.layout.c[0], self._edge[0], self.x, self.k, self.p, self.q, self._latency_us,
-            self._fault_i, self._fault_f, power_w, self._everyone if mask is None else mask, t_us,
+        cast = send_one if self.n <= TILE else send
+        cast(
+            self.layout.c, self._edge, self.x, self.k, self.p, self.q, self._latency_us,
+            self._fault_i, self._fault_f, power_w, self._everyone if mask is None else mask,
+            self.n, t_us,
         )  # fmt: skip
 
     def readings(
@@ -160,8 +182,8 @@ class SiteBatch:
         The arrays are overwritten by the next call; ``published_us`` is −1 where nothing has
         been published yet.
         """
-        read_meter(
-            self.layout.c[0], self._edge[0], self.x, self.k, t_us, self._values,
+        read(
+            self.layout.c, self._edge, self.x, self.k, self.n, t_us, self._values,
             self._sampled_us, self._published_us,
         )  # fmt: skip
         return self._values, self._sampled_us, self._published_us
@@ -169,5 +191,5 @@ class SiteBatch:
     @property
     def seconds_left(self) -> NDArray[np.int64]:
         """Seconds of profile left to each instance."""
-        used = self.k[self.layout.rows("profile_row")][0] + self.now_us // SECOND_US
+        used = self.get("profile_row")[0] + self.now_us // SECOND_US
         return np.asarray(self._profiles.shape[1] - 1 - used, dtype=np.int64)

@@ -43,10 +43,9 @@ def settle(
     """  # fmt: skip
     on = 1.0 if wanted > 0.0 else 0.0
     wait_us = min_on_us if relay > 0.0 else min_off_us
-    free = (idle_us >= wait_us) or refused
-    if on == relay or free:
-        return wanted, on
-    return (now if relay > 0.0 else 0.0), relay
+    moves = (on == relay) | (idle_us >= wait_us) | refused
+    held = now if relay > 0.0 else 0.0
+    return (wanted if moves else held), (on if moves else relay)
 
 
 @compiled
@@ -65,6 +64,27 @@ def set_load_target(c: Any, x: Any, k: Any, p: Any, q: Any, a: int, i: int, t_us
         x[c.relay + a, i] = new
         x[c.switchings + a, i] += 1.0
         k[c.switched_us + a, i] = t_us
+
+
+@compiled
+def set_load_targets(
+    c: Any, x: Any, k: Any, p: Any, q: Any, a: int, n: int, t_us: int
+) -> None:
+    """Do what :func:`set_load_target` does for a row of instances."""
+    setpoint, rated = x[c.setpoint_w + a], p[c.rated_w + a]
+    floor, ceiling = x[c.floor + a], x[c.ceiling + a]
+    duty, target, relay = x[c.duty + a], x[c.target + a], x[c.relay + a]
+    switched, switchings = k[c.switched_us + a], x[c.switchings + a]
+    min_on, min_off = q[c.min_on_us + a], q[c.min_off_us + a]
+    for i in range(n):
+        wanted = min(max(setpoint[i] / rated[i], floor[i]), ceiling[i])
+        was = relay[i]
+        target[i], relay[i] = settle(
+            wanted, duty[i], was, t_us - switched[i], min_on[i], min_off[i], ceiling[i] <= 0.0
+        )
+        changed = relay[i] != was
+        switchings[i] += 1.0 if changed else 0.0
+        switched[i] = t_us if changed else switched[i]
 
 
 @compiled
@@ -109,19 +129,24 @@ def _pop(c: Any, x: Any, k: Any, a: int, i: int, t_us: int) -> None:
 
 @compiled
 def apply_due(
-    c: Any, x: Any, k: Any, p: Any, q: Any, charger_phase: Any, i0: int, i1: int, t_us: int
+    c: Any, x: Any, k: Any, p: Any, q: Any, charger_phase: Any, n: int, t_us: int
 ) -> None:
     """Let set-points whose dead time has passed take effect at the sub-step that begins."""
     for a in range(c.actuators):
-        due = k[c.next_us + a, i0:i1]
-        for i in range(i1 - i0):
+        due = k[c.next_us + a]
+        earliest = FAR
+        for i in range(n):
+            earliest = min(earliest, due[i])
+        if earliest > t_us:
+            continue
+        for i in range(n):
             if due[i] <= t_us:
-                _pop(c, x, k, a, i0 + i, t_us)
+                _pop(c, x, k, a, i, t_us)
                 if a < c.loads:
-                    set_load_target(c, x, k, p, q, a, i0 + i, t_us)
+                    set_load_target(c, x, k, p, q, a, i, t_us)
                 elif a < c.loads + c.chargers:
                     set_charger_target(
-                        c, x, k, p, q, charger_phase, a - c.loads, i0 + i, t_us
+                        c, x, k, p, q, charger_phase, a - c.loads, i, t_us
                     )
 
 
@@ -177,17 +202,17 @@ def _live_broadcasts(c: Any, e: Any, k: Any, fault_i: Any, fault_f: Any, i: int,
 
 
 @compiled
-def send(
+def send_tile(
     c: Any, e: Any, x: Any, k: Any, p: Any, q: Any, latency_us: Any, fault_i: Any, fault_f: Any,
-    power_w: Any, mask: Any, t_us: int,
+    power_w: Any, mask: Any, t_us: int, first: int, n: int,
 ) -> None:
     """Broadcast set-points ``power_w[actuator, instance]`` at ``t_us`` where ``mask`` is set.
 
-    Fills rows ``status`` (see ``edge.channel``), ``seq``, and per actuator ``ack_us`` and
+    ``first`` is the instance that the tile's first column holds, ``n`` how many it holds. Fills rows ``status`` (see ``edge.channel``), ``seq``, and per actuator ``ack_us`` and
     ``effective_us`` (−1: lost, or dropped by the device).
     """  # fmt: skip
-    for i in range(x.shape[1]):
-        if not mask[i]:
+    for i in range(n):
+        if not mask[first + i]:
             continue
         for a in range(c.actuators):
             k[c.ack_us + a, i] = -1
@@ -215,7 +240,7 @@ def send(
             if _fault_value(fault_i, fault_f, FAULT_LOAD_VANISHED, a, i, arrival) > 0.0:
                 continue
             k[c.received_us + a, i] = max(k[c.received_us + a, i], arrival)
-            wanted = min(max(power_w[a, i], p[c.low_w + a, i]), p[c.high_w + a, i])
+            wanted = min(max(power_w[a, first + i], p[c.low_w + a, i]), p[c.high_w + a, i])
             step = p[c.resolution_w + a, i]
             steps = np.floor(abs(wanted) / step + 1e-9)
             act = arrival + q[c.dead_us + a, i]
@@ -231,12 +256,37 @@ def send(
 
 
 @compiled
+def _set_charger_targets(
+    c: Any, x: Any, k: Any, p: Any, q: Any, charger_phase: Any, j: int, n: int, t_us: int
+) -> None:
+    """Do what :func:`set_charger_target` does for a row of instances."""
+    u = c.loads + j
+    per_ampere_w = NOMINAL_V * (3.0 if charger_phase[j] == 3 else 1.0)
+    setpoint, most, least = x[c.setpoint_w + u], p[c.charger_max_a + j], p[c.charger_min_a + j]
+    session, wanted, plugged = x[c.session_j + j], x[c.wanted_j + j], x[c.plugged + j]
+    now, target, relay = x[c.charger_a + j], x[c.charger_target_a + j], x[c.relay + u]
+    switched, switchings = k[c.switched_us + u], x[c.switchings + u]
+    min_on, min_off = q[c.min_on_us + u], q[c.min_off_us + u]
+    for i in range(n):
+        amperes = min(np.floor(setpoint[i] / per_ampere_w + 1e-9), most[i])
+        refused = (plugged[i] <= 0.0) | (session[i] >= wanted[i])
+        amperes = 0.0 if refused | (amperes < least[i]) else amperes
+        was = relay[i]
+        target[i], relay[i] = settle(
+            amperes, now[i], was, t_us - switched[i], min_on[i], min_off[i], refused
+        )
+        changed = relay[i] != was
+        switchings[i] += 1.0 if changed else 0.0
+        switched[i] = t_us if changed else switched[i]
+
+
+@compiled
 def follow_sessions(
-    c: Any, x: Any, k: Any, p: Any, q: Any, charger_phase: Any, i0: int, i1: int, t_us: int
+    c: Any, x: Any, k: Any, p: Any, q: Any, charger_phase: Any, n: int, t_us: int
 ) -> None:
     """Plug cars in and out at the second that begins; book what they leave without."""
     for j in range(c.chargers):
-        for i in range(i0, i1):
+        for i in range(n):
             s = k[c.session + j, i]
             row = SESSIONS * j + s
             if x[c.plugged + j, i] > 0.0 and t_us >= q[c.session_end_us + row, i]:
@@ -256,4 +306,4 @@ def follow_sessions(
             ):
                 x[c.plugged + j, i] = 1.0
                 x[c.wanted_j + j, i] = p[c.session_wanted_j + row, i]
-            set_charger_target(c, x, k, p, q, charger_phase, j, i, t_us)
+        _set_charger_targets(c, x, k, p, q, charger_phase, j, n, t_us)

@@ -1,10 +1,11 @@
 """Where everything lies in the kernel's arrays.
 
-All state of a batch of sites is two matrices, ``x`` (float64) and ``k`` (int64); all parameters are
+All state of a batch of sites is two arrays, ``x`` (float64) and ``k`` (int64); all parameters are
 two more, ``p`` and ``q``. A row is one field of one load, charger, phase or site, a column is one
-instance: the batch axis is last and contiguous, so that inner loops run over instances. Which row
-a field starts at is in one record (:func:`layout`), which kernels read by name:
-``x[c.temperature_c + load, i0:i1]``. Snapshot and restore of a batch are two copies.
+instance: the batch axis is last and contiguous, so that inner loops run over instances. Instances
+lie in tiles of 64, [tile, row, lane]: a thread moves one tile at a time and finds it in its core's
+cache. Which row a field starts at is in one record (:func:`layout`), which kernels read by name:
+``x[c.temperature_c + load]``. Snapshot and restore of a batch are two copies.
 """
 
 from __future__ import annotations

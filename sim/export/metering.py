@@ -29,18 +29,17 @@ from .layout import (
 )
 
 _WH = 1.0 / 3600.0
-_MARKS = 13
 
 
 @compiled
-def mark_window(c: Any, x: Any, i0: int, i1: int) -> None:
+def mark_window(c: Any, x: Any, n: int) -> None:
     """Note the cumulative values at the start of the meter's window."""
     for f in range(3):
-        x[c.meter_mark + f, i0:i1] = x[c.import_j + f, i0:i1]
-        x[c.meter_mark + 3 + f, i0:i1] = x[c.export_j + f, i0:i1]
-        x[c.meter_mark + 6 + f, i0:i1] = x[c.voltage_vs + f, i0:i1]
-        x[c.meter_mark + 9 + f, i0:i1] = x[c.current_a2s + f, i0:i1]
-    x[c.meter_mark + 12, i0:i1] = x[c.pv_j, i0:i1]
+        x[c.meter_mark + f] = x[c.import_j + f]
+        x[c.meter_mark + 3 + f] = x[c.export_j + f]
+        x[c.meter_mark + 6 + f] = x[c.voltage_vs + f]
+        x[c.meter_mark + 9 + f] = x[c.current_a2s + f]
+    x[c.meter_mark + 12] = x[c.pv_j]
 
 
 @compiled
@@ -76,69 +75,113 @@ def _hold(c: Any, x: Any, k: Any, slot: int, before: int, i: int) -> None:
 
 
 @compiled
+def _spoil(c: Any, e: Any, x: Any, k: Any, row: int, slot: int, before: int, i: int,
+           held: bool, sign: float, offset_w: float, clock_us: int) -> None:
+    """Bend the sample of instance ``i`` as its active faults say."""  # fmt: skip
+    if held:
+        _hold(c, x, k, slot, before, i)
+        return
+    total_w = 0.0
+    for f in range(3):
+        x[row + f, i] = quantise(sign * x[row + f, i] + offset_w, e.resolution_w)
+        total_w += x[row + f, i]
+    x[row + POWER_TOTAL, i] = total_w
+    if sign < 0.0:
+        for f in range(3):
+            into, out = x[row + IMPORT_A + f, i], x[row + EXPORT_A + f, i]
+            x[row + IMPORT_A + f, i], x[row + EXPORT_A + f, i] = out, into
+        into, out = x[row + IMPORT_NET, i], x[row + EXPORT_NET, i]
+        x[row + IMPORT_NET, i], x[row + EXPORT_NET, i] = out, into
+    k[c.sampled_us + slot, i] += clock_us
+
+
+@compiled
+def _count(out: Any, energy: Any, step_wh: float) -> None:
+    for i in range(len(out)):
+        out[i] = np.floor(energy[i] * _WH / step_wh) * step_wh
+
+
+@compiled
 def take_sample(
-    c: Any, e: Any, x: Any, k: Any, fault_i: Any, fault_f: Any, i0: int, i1: int, t_us: int
+    c: Any, e: Any, x: Any, k: Any, fault_i: Any, fault_f: Any, n: int, t_us: int
 ) -> None:
     """Sample at ``t_us`` the means over the window that ends there.
 
     Powers, voltages and the PV power are means, currents are RMS over the window; counters are
     those of the plant, quantised downwards as a display counts.
     """
-    n = t_us // e.period_us
-    slot, before = n % c.meter_slots, (n - 1) % c.meter_slots
-    window_s = e.window_us * 1e-6
+    sample = t_us // e.period_us
+    slot, before = sample % c.meter_slots, (sample - 1) % c.meter_slots
+    per_s = 1e6 / e.window_us
     row = c.samples + slot * METER_FIELDS
     step_wh = e.counter_resolution_wh if e.counter_resolution_wh > 0.0 else 1e-9
-    for i in range(i0, i1):
-        key = k[c.key, i]
-        sign, offset_w, clock_us, held = 1.0, 0.0, 0, False
-        if fault_f.shape[0] > 0:
-            held, sign, offset_w, clock_us = _faults(fault_i, fault_f, key, n, i, t_us)
-        if held:
-            _hold(c, x, k, slot, before, i)
-            continue
-        total_w = 0.0
-        into, out = (IMPORT_A, EXPORT_A) if sign > 0.0 else (EXPORT_A, IMPORT_A)
-        for f in range(3):
-            bought = x[c.import_j + f, i] - x[c.meter_mark + f, i]
-            sold = x[c.export_j + f, i] - x[c.meter_mark + 3 + f, i]
-            noise_w = bell(key, STREAM_METER, n * 3 + f) * e.noise_w
-            power_w = sign * ((bought - sold) / window_s + noise_w) + offset_w
-            total_w += power_w
-            x[row + f, i] = quantise(power_w, e.resolution_w)
-            volts = (x[c.voltage_vs + f, i] - x[c.meter_mark + 6 + f, i]) / window_s
-            x[row + VOLTAGE_A + f, i] = quantise(volts, e.voltage_resolution_v)
-            square = (x[c.current_a2s + f, i] - x[c.meter_mark + 9 + f, i]) / window_s
-            x[row + CURRENT_A + f, i] = quantise(np.sqrt(max(square, 0.0)), 0.01)
-            x[row + into + f, i] = np.floor(x[c.import_j + f, i] * _WH / step_wh) * step_wh
-            x[row + out + f, i] = np.floor(x[c.export_j + f, i] * _WH / step_wh) * step_wh
-        x[row + POWER_TOTAL, i] = quantise(total_w, e.resolution_w)
-        into, out = (IMPORT_NET, EXPORT_NET) if sign > 0.0 else (EXPORT_NET, IMPORT_NET)
-        x[row + into, i] = np.floor(x[c.net_import_j, i] * _WH / step_wh) * step_wh
-        x[row + out, i] = np.floor(x[c.net_export_j, i] * _WH / step_wh) * step_wh
-        pv_w = (x[c.pv_j, i] - x[c.meter_mark + 12, i]) / window_s
-        x[row + PV_POWER, i] = quantise(pv_w, e.resolution_w)
-        k[c.sampled_us + slot, i] = t_us + clock_us
-        k[c.published_us + slot, i] = t_us + e.delay_us
+    resolution_w, resolution_v, noise_w = e.resolution_w, e.voltage_resolution_v, e.noise_w
+    total, keys = x[row + POWER_TOTAL], k[c.key]
+    for i in range(n):
+        total[i] = 0.0
+    for f in range(3):
+        bought, bought_0 = x[c.import_j + f], x[c.meter_mark + f]
+        sold, sold_0 = x[c.export_j + f], x[c.meter_mark + 3 + f]
+        power = x[row + f]
+        for i in range(n):
+            mean_w = ((bought[i] - bought_0[i]) - (sold[i] - sold_0[i])) * per_s
+            mean_w += bell(keys[i], STREAM_METER, sample * 3 + f) * noise_w
+            total[i] += mean_w
+            power[i] = quantise(mean_w, resolution_w)
+        volts, volts_0 = x[c.voltage_vs + f], x[c.meter_mark + 6 + f]
+        square, square_0 = x[c.current_a2s + f], x[c.meter_mark + 9 + f]
+        voltage, current = x[row + VOLTAGE_A + f], x[row + CURRENT_A + f]
+        for i in range(n):
+            voltage[i] = quantise((volts[i] - volts_0[i]) * per_s, resolution_v)
+            mean_a2 = max((square[i] - square_0[i]) * per_s, 0.0)
+            current[i] = quantise(np.sqrt(mean_a2), 0.01)
+        _count(x[row + IMPORT_A + f], bought, step_wh)
+        _count(x[row + EXPORT_A + f], sold, step_wh)
+    _count(x[row + IMPORT_NET], x[c.net_import_j], step_wh)
+    _count(x[row + EXPORT_NET], x[c.net_export_j], step_wh)
+    pv, pv_0, pv_w = x[c.pv_j], x[c.meter_mark + 12], x[row + PV_POWER]
+    for i in range(n):
+        total[i] = quantise(total[i], resolution_w)
+        pv_w[i] = quantise((pv[i] - pv_0[i]) * per_s, resolution_w)
+    k[c.sampled_us + slot] = t_us
+    k[c.published_us + slot] = t_us + e.delay_us
+    if fault_f.shape[0] == 0:
+        return
+    for i in range(n):
+        held, sign, offset_w, clock_us = _faults(fault_i, fault_f, k[c.key, i], sample, i, t_us)
+        if held or sign < 0.0 or offset_w != 0.0 or clock_us != 0:
+            _spoil(c, e, x, k, row, slot, before, i, held, sign, offset_w, clock_us)
 
 
 @compiled
-def read_meter(
-    c: Any, e: Any, x: Any, k: Any, t_us: int, values: Any, sampled_us: Any, published_us: Any
+def read_tile(
+    c: Any, e: Any, x: Any, k: Any, t_us: int, n: int,
+    values: Any, sampled_us: Any, published_us: Any,
 ) -> None:
     """Copy each instance's newest sample published by ``t_us`` to ``values[field, instance]``.
 
     ``published_us`` is −1 where there is none yet.
-    """
+    """  # fmt: skip
     newest = t_us // e.period_us
-    for i in range(x.shape[1]):
+    for i in range(n):
         published_us[i] = -1
-        for back in range(c.meter_slots):
-            slot = (newest - back) % c.meter_slots
-            stamp = k[c.published_us + slot, i]
-            if newest - back > 0 and 0 <= stamp <= t_us:
+    left = n
+    for back in range(c.meter_slots):
+        if newest - back <= 0 or left == 0:
+            return
+        slot = (newest - back) % c.meter_slots
+        row = c.samples + slot * METER_FIELDS
+        stamps, samples = k[c.published_us + slot, :n], k[c.sampled_us + slot, :n]
+        if left == n and (stamps >= 0).all() and (stamps <= t_us).all():
+            # All instances agree, as they do without faults: whole rows at once.
+            for f in range(METER_FIELDS):
+                values[f, :n] = x[row + f, :n]
+            sampled_us[:n] = samples
+            published_us[:n] = stamps
+            return
+        for i in range(n):
+            if published_us[i] < 0 and 0 <= stamps[i] <= t_us:
                 for f in range(METER_FIELDS):
-                    values[f, i] = x[c.samples + slot * METER_FIELDS + f, i]
-                sampled_us[i] = k[c.sampled_us + slot, i]
-                published_us[i] = stamp
-                break
+                    values[f, i] = x[row + f, i]
+                sampled_us[i], published_us[i] = samples[i], stamps[i]
+                left -= 1

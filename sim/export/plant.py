@@ -76,12 +76,12 @@ class ExportPlant:
             )
         batch = self.batch
         batch.send(t_us, np.ascontiguousarray(power_w)[:, None])
-        status = int(batch.k[self._status_row, 0])
+        status = int(batch.k[0, self._status_row, 0])
         if status != 0:
             return -1, status
-        self._acked_us.append(batch.k[self._ack_rows, 0].copy())
-        self._effective_us.append(batch.k[self._effective_rows, 0].copy())
-        return int(batch.k[self._seq_row, 0]) - 1, status
+        self._acked_us.append(batch.k[0, self._ack_rows, 0].copy())
+        self._effective_us.append(batch.k[0, self._effective_rows, 0].copy())
+        return int(batch.k[0, self._seq_row, 0]) - 1, status
 
     def reading(self, t_us: int) -> MeterReading | None:
         """Return the newest meter sample published by ``t_us``, or None."""
@@ -94,7 +94,7 @@ class ExportPlant:
         """Return each load's last power report that arrived by ``t_us`` (NaN: none yet)."""
         if self.edge.device.report_period_s is None:
             return None
-        field = self.batch.field
+        field = self.batch.get
         old_us, new_us = field("report_us")[:, 0], field("report_next_us")[:, 0]
         old = np.where((old_us >= 0) & (old_us <= t_us), field("report_old_w")[:, 0], np.nan)
         new = (new_us >= 0) & (new_us <= t_us)
@@ -144,7 +144,7 @@ class ExportPlant:
         }
 
     def _stored_energy_wh(self) -> float:
-        field = self.batch.field
+        field = self.batch.get
         heat_j = (field("temperature_c") - field("cold_c")) * field("heat_j_per_k")
         return float(heat_j.sum() + field("battery_j").sum()) / 3600.0
 
@@ -153,7 +153,7 @@ class ExportPlant:
 
         A load that heats by itself (comfort) or is stuck on is not within its band.
         """
-        field = self.batch.field
+        field = self.batch.get
         duty, rated = field("duty")[:, 0], field("rated_w")[:, 0]
         safe = field("safe_w")[:, 0]
         loads = len(duty)

@@ -20,7 +20,7 @@ from ..random import generator
 from .config import Sky
 from .days import LONGEST_DAY_S
 
-#: Length of a day's field: above 25 h, so that its periodic ends never meet, and quick to transform.
+#: Length of a day's field: above 25 h, so that its periodic ends never meet; quick to transform.
 _FIELD_S = 98_304
 #: Crosswind distance between the lines along which a wide array is sampled.
 _LANE_SPACING_M = 60.0
@@ -146,7 +146,9 @@ def _lanes(
         # The bump lies wholly in the gap, three softnesses from the middle of the edge.
         index += field.enhancement * np.exp(-((edge + 4.0) ** 2) / 6.0)
     if field.texture:
-        part = _spectrum(generator(seed, "pv", sky, day, "texture"), field.texture_m, wind, across_m)
+        part = _spectrum(
+            generator(seed, "pv", sky, day, "texture"), field.texture_m, wind, across_m
+        )
         spectrum[:] = 0.0
         spectrum[:, : part.shape[1]] = part
         index += field.texture * cover * np.fft.irfft(spectrum, _FIELD_S)
@@ -181,7 +183,7 @@ def _moving_mean(series: NDArray[np.float64], width_s: float) -> NDArray[np.floa
     """Return the mean over a window of any width in seconds, centred; periodic at the ends."""
     if width_s <= 1.0:
         return series
-    half = int(math.ceil(width_s / 2.0)) + 1
+    half = math.ceil(width_s / 2.0) + 1
     padded = np.concatenate((series[-half:], series, series[:half]))
     total = np.concatenate(([0.0], np.cumsum(padded)))
     middle = np.arange(len(series)) + half + 0.5

@@ -75,6 +75,11 @@ def _local_day(day: date, start: datetime, zone: ZoneInfo) -> LocalDay:
     end = _midnight(day + timedelta(days=1), zone)
     length_s = int((end - midnight).total_seconds())
     before_s, after_s = _offset_s(midnight, zone), _offset_s(end - timedelta(seconds=1), zone)
+    start_s = int((midnight - start).total_seconds())
+    shown = midnight.astimezone(zone)
+    skipped_s = shown.hour * 3600 + shown.minute * 60 + shown.second
+    if shown.date() == day and skipped_s:  # put forward at midnight: the day begins at 01:00
+        return LocalDay(day, start_s, length_s, 0, skipped_s)
     change_s = length_s
     if before_s != after_s:
         low, high = 0, length_s - 1  # offsets differ between these two: bisect to the change
@@ -85,7 +90,6 @@ def _local_day(day: date, start: datetime, zone: ZoneInfo) -> LocalDay:
             else:
                 high = middle
         change_s = high
-    start_s = int((midnight - start).total_seconds())
     return LocalDay(day, start_s, length_s, change_s, after_s - before_s)
 
 

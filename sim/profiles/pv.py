@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +45,6 @@ def clear_sky(site: Site, pv: GeneratedPv, start_utc: datetime, duration_s: int)
         duration_s: length of the run; T + 1 rows come back.
     """
     import pandas as pd
-    import pvlib
 
     start = start_utc.astimezone(UTC)
     lead_s = int(start.timestamp()) % _NODE_S
@@ -51,6 +52,31 @@ def clear_sky(site: Site, pv: GeneratedPv, start_utc: datetime, duration_s: int)
     times = pd.date_range(
         start - timedelta(seconds=lead_s), periods=nodes, freq=f"{_NODE_S}s", tz="UTC"
     )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pvlib's way with the newest pandas
+        sun, sky = _irradiance(site, pv, times)
+    zenith = sun["apparent_zenith"]
+    zenith_rad = np.radians(zenith.to_numpy())
+    cos_zenith = np.maximum(np.cos(zenith_rad), 0.0)
+    facing = np.cos(np.radians(sun["azimuth"].to_numpy() - pv.azimuth_deg))
+    tilt = np.radians(pv.tilt_deg)
+    cos_incidence = np.cos(tilt) * np.cos(zenith_rad) + np.sin(tilt) * np.sin(zenith_rad) * facing
+    dni = np.nan_to_num(sky["dni"].to_numpy()) * (cos_zenith > 0.0)
+    ghi = np.nan_to_num(sky["ghi"].to_numpy()) * (cos_zenith > 0.0)
+
+    at = (np.arange(duration_s + 1) + lead_s) / _NODE_S
+    node = np.arange(nodes, dtype=np.float64)
+    return ClearSky(
+        global_horizontal=np.interp(at, node, ghi),
+        beam_horizontal=np.interp(at, node, np.minimum(dni * cos_zenith, ghi)),
+        beam_on_plane=np.interp(at, node, dni * np.maximum(cos_incidence, 0.0)),
+    )
+
+
+def _irradiance(site: Site, pv: GeneratedPv, times: Any) -> tuple[Any, Any]:
+    """Return pvlib's frames of the sun's position and of the clear sky's ghi and dni."""
+    import pvlib
+
     sun = pvlib.solarposition.get_solarposition(
         times, site.latitude_deg, site.longitude_deg, altitude=site.altitude_m
     )
@@ -71,21 +97,7 @@ def clear_sky(site: Site, pv: GeneratedPv, start_utc: datetime, duration_s: int)
         altitude=site.altitude_m,
         dni_extra=pvlib.irradiance.get_extra_radiation(times),
     )
-    zenith_rad = np.radians(zenith.to_numpy())
-    cos_zenith = np.maximum(np.cos(zenith_rad), 0.0)
-    facing = np.cos(np.radians(sun["azimuth"].to_numpy() - pv.azimuth_deg))
-    tilt = np.radians(pv.tilt_deg)
-    cos_incidence = np.cos(tilt) * np.cos(zenith_rad) + np.sin(tilt) * np.sin(zenith_rad) * facing
-    dni = np.nan_to_num(sky["dni"].to_numpy()) * (cos_zenith > 0.0)
-    ghi = np.nan_to_num(sky["ghi"].to_numpy()) * (cos_zenith > 0.0)
-
-    at = (np.arange(duration_s + 1) + lead_s) / _NODE_S
-    node = np.arange(nodes, dtype=np.float64)
-    return ClearSky(
-        global_horizontal=np.interp(at, node, ghi),
-        beam_horizontal=np.interp(at, node, np.minimum(dni * cos_zenith, ghi)),
-        beam_on_plane=np.interp(at, node, dni * np.maximum(cos_incidence, 0.0)),
-    )
+    return sun, sky
 
 
 def power_per_peak(
@@ -122,9 +134,7 @@ def power_per_peak(
     return _dc_model(sky, index, pv)
 
 
-def _dc_model(
-    sky: ClearSky, index: NDArray[np.float64], pv: GeneratedPv
-) -> NDArray[np.float64]:
+def _dc_model(sky: ClearSky, index: NDArray[np.float64], pv: GeneratedPv) -> NDArray[np.float64]:
     beam_share = np.clip((index - _BEAM_FROM_INDEX) / (1.0 - _BEAM_FROM_INDEX), 0.0, 1.0)
     ground_view = (1.0 - np.cos(np.radians(pv.tilt_deg))) / 2.0
     total = index * sky.global_horizontal
