@@ -1,5 +1,151 @@
-"""Command line."""
+"""The command line: parses, calls, prints. What the commands do is elsewhere."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="wattbench",
+    help="Run energy-control policies in scenarios, judge them, tell why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+#: Exit codes, as the documentation lists them.
+EXIT_PASS, EXIT_FAIL, EXIT_USAGE, EXIT_ERROR = 0, 1, 2, 5
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def check(
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files or library names.")],
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Print the scenarios with all that they extend.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate scenario files; say everything that is wrong with them."""
+    from .scenarios.report import check_report, resolved_yaml
+
+    results = [check_report(file) for file in files]
+    if as_json:
+        rows = [result.as_dict(resolved=resolved) for result in results]
+        typer.echo(json.dumps({"files": rows, "ok": all(result.ok for result in results)}))
+    else:
+        for result in results:
+            for error in result.errors:
+                typer.echo(str(error), err=True)
+            if result.scenario is not None and resolved:
+                typer.echo(resolved_yaml(result.scenario, result.path), nl=False)
+            elif result.scenario is not None:
+                typer.echo(f"{result.path}: ok ({result.scenario.name})")
+    raise typer.Exit(EXIT_PASS if all(result.ok for result in results) else EXIT_USAGE)
+
+
+@app.command()
+def schema(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the JSON Schema to this file only.")
+    ] = None,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 if a file is out of date.")
+    ] = False,
+) -> None:
+    """Write the JSON Schema and the reference pages from the models."""
+    from .evaluation import reference
+    from .scenarios import schema as generated
+
+    if out is None:
+        files = {**generated.generated_files(), **reference.generated_files()}
+    else:
+        files = {out: generated.schema_text()}
+    changed = generated.drifted(files) if check_only else generated.write(files)
+    for path in changed:
+        typer.echo(f"{path}: {'out of date' if check_only else 'written'}", err=check_only)
+    raise typer.Exit(EXIT_FAIL if check_only and changed else EXIT_PASS)
+
+
+@app.command("list")
+def list_scenarios(as_json: JsonOption = False) -> None:
+    """Show the scenarios of the library, one line each."""
+    from .scenarios.listing import entries
+
+    found = entries()
+    if as_json:
+        rows = [{"name": e.name, "kind": e.kind, "title": e.title} for e in found]
+        typer.echo(json.dumps({"scenarios": rows}))
+        return
+    width = max((len(entry.name) for entry in found), default=0)
+    for entry in found:
+        typer.echo(f"{entry.name:<{width}}  {entry.kind:<14}  {entry.title}")
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or a name in the library.")],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Judge this policy instead of the scenario's: one of its policies or baselines, "
+            "a kind of policy, or a .onnx file with its encoder (.json) beside it. Repeatable."
+        ),
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Seed instead of the scenario's. Repeatable.")
+    ] = None,
+    rig: Annotated[str | None, typer.Option(envvar="WATTBENCH_RIG", help="direct or echo.")] = None,
+    clock: Annotated[
+        str | None, typer.Option(envvar="WATTBENCH_CLOCK", help="virtual or wall.")
+    ] = None,
+    factor: Annotated[
+        float | None, typer.Option(help="Simulated seconds a second, for --clock wall.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(envvar="WATTBENCH_OUT", help="Folder that the records go to.")
+    ] = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Run a scenario: its baselines, its policies, every seed; judge and report."""
+    from .cli_run import RunOptions
+    from .cli_run import run as run_scenario
+
+    options = RunOptions(scenario, out, tuple(policy or ()), tuple(seed or ()), rig, clock, factor)
+    raise typer.Exit(run_scenario(options, as_json=as_json))
+
+
+@app.command()
+def judge(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of records.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Judge records again, from their folders alone; nothing is written."""
+    from .cli_run import judge as judge_records
+
+    raise typer.Exit(judge_records(runs, as_json=as_json))
 
 
 def main() -> None:
-    """Run."""
+    """Run the command line; an unexpected exception is one line and exit code 5."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # no encoding of a terminal stops a message
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="wattbench")
+    except Exception as problem:
+        if os.environ.get("WATTBENCH_TRACEBACK"):
+            raise
+        what = f"{type(problem).__name__}: {problem}"
+        print(
+            f"wattbench: error inside: {what} (WATTBENCH_TRACEBACK=1 says where)", file=sys.stderr
+        )
+        sys.exit(EXIT_ERROR)

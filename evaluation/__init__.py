@@ -1,0 +1,1 @@
+"""Records of runs, metrics, limits, verdicts, comparison and reports."""

@@ -1,0 +1,1 @@
+"""The scenario language: models, loading with positions, the library."""

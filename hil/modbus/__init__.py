@@ -1,0 +1,1 @@
+"""Modbus: the client, and devices in memory for it to talk to."""

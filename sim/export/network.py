@@ -12,7 +12,7 @@ ITERATIONS: Final = 2
 """Fixed-point iterations a sub-step. Each shrinks the error by about |Z·S|/V² (2–5 %), and each
 sub-step starts from the voltages of the one before, so a steady state is met to rounding."""
 
-TILE: Final = 64
+TILE: Final = 128
 """Instances that one thread moves at a time: their state stays in the core's cache."""
 
 _VR, _VI, _ER, _EI, _P, _Q = 0, 3 * TILE, 6 * TILE, 9 * TILE, 12 * TILE, 15 * TILE

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from .config import LogFormat
 from .findings import Finding, ProfileError
 from .table import Table
 
+_CUT_OFF = "the file is cut off: remove its last row"
 _OFFSET = r"(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
 
@@ -73,6 +76,9 @@ def _parse(table: Table, rows: NDArray[np.int64], log: LogFormat) -> Any:
                 pd.to_datetime(texts, format=log.time_format, errors="coerce", utc=aware)
             ),
         )
+    numbers = pd.to_numeric(texts, errors="coerce")
+    if numbers.notna().mean() > 0.5:  # numbers but for a damaged row, which is then named
+        return _checked(table, rows, _from_epoch(numbers))
     offset = texts.str.contains(_OFFSET, regex=True).to_numpy(dtype=bool, na_value=False)
     offset &= (texts.str.len() > 10).to_numpy(dtype=bool, na_value=False)  # not a date's own dashes
     aware = bool(offset[0])
@@ -85,7 +91,7 @@ def _parse(table: Table, rows: NDArray[np.int64], log: LogFormat) -> Any:
         raise table.error(
             int(rows[odd[0]]),
             f"a stamp with{'out' if aware else ''} UTC offset among others",
-            "write all stamps the same way",
+            _CUT_OFF if rows[odd[0]] == rows[-1] else "write all stamps the same way",
         )
     return pd.DatetimeIndex(times)
 
@@ -94,7 +100,7 @@ def _from_epoch(stamps: Any) -> Any:
     """Convert numbers since the epoch; their magnitude tells s, ms, µs or ns."""
     import pandas as pd
 
-    numbers = stamps.to_numpy(dtype=np.float64)
+    numbers = stamps.to_numpy(dtype=np.float64, na_value=np.nan)
     size = float(np.nanmedian(np.abs(numbers)))
     unit = next((u for limit, u in ((1e11, "s"), (1e14, "ms"), (1e17, "us")) if size < limit), "ns")
     scale = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}[unit]
@@ -110,7 +116,7 @@ def _checked(table: Table, rows: NDArray[np.int64], times: Any) -> Any:
         raise table.error(
             index,
             "is not a time",
-            "the file is cut off: remove its last row" if last
+            _CUT_OFF if last
             else "stamps are ISO 8601 or seconds since 1970; for others give `time_format`",
         )  # fmt: skip
     return times
@@ -133,7 +139,8 @@ def _localise(
         raise table.error(
             int(rows[skipped[0]]),
             f"this time does not exist in {zone}: the clock was put forward",
-            "if the logger keeps standard time, say so with `time_zone`, such as UTC or Etc/GMT-1",
+            "if the logger does not change its clock, say so with `time_zone`"
+            + _standard_time(zone, times[skipped[0]].to_pydatetime()),
         )
     early, late = _microseconds(first.tz_convert("UTC")), _microseconds(second.tz_convert("UTC"))
     utc = early.copy()
@@ -156,6 +163,14 @@ def _localise(
             Finding("repeated_hour", len(block), table.row(row), table.stamp(row), text)
         )
     return utc
+
+
+def _standard_time(zone: str, moment: datetime) -> str:
+    """Return a hint at the zone without clock changes that a logger in ``zone`` may keep."""
+    local = moment.replace(tzinfo=ZoneInfo(zone))
+    standard = (local.utcoffset() or timedelta()) - (local.dst() or timedelta())
+    hours = standard.total_seconds() / 3600
+    return f": UTC or Etc/GMT{-hours:+.0f}" if hours.is_integer() else ": UTC"
 
 
 def _blocks(index: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:

@@ -1,0 +1,132 @@
+"""Encoders: from features to a network's input, and from its output to an action. Stateless.
+
+An encoder is a JSON file beside the network:
+
+    {"version": 1,
+     "inputs": [{"feature": "surplus_total_w", "offset": 0, "scale": 3000, "clip": 5}, …],
+     "output": {"action": "phase_targets", "offset": 0, "scale": 1500, "low_w": 0, "high_w": 5000}}
+
+Input = clip((feature − offset) / scale, −clip, clip); action = clip(offset + scale · output).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from ..sim.compiled import compiled
+from ..sim.config import Model, PowerW
+from .feature_names import UnknownFeatureError, feature_indices
+
+_MAX_BYTES = 1_000_000
+
+
+class EncoderError(ValueError):
+    """An encoder file cannot be used; the message says where and why."""
+
+
+class InputRule(Model):
+    """How one feature becomes one input of the network."""
+
+    feature: str
+    """A name out of `feature_names.FEATURE_NAMES`."""
+    offset: float = 0.0
+    """In the feature's unit."""
+    scale: float = Field(1.0, gt=0)
+    """In the feature's unit: this much becomes 1."""
+    clip: float = Field(10.0, gt=0)
+    """Greatest absolute value after scaling."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        try:
+            feature_indices([self.feature])
+        except UnknownFeatureError as error:
+            raise PydanticCustomError("feature", "{text}", {"text": str(error)}) from error
+        return self
+
+
+class OutputRule(Model):
+    """How the network's outputs become an action."""
+
+    action: Literal["phase_targets", "phase_deltas", "actuator_power"]
+    """What the outputs are: one a phase, or one an actuator."""
+    offset_w: PowerW = 0.0
+    scale_w: PowerW = Field(1.0, gt=0)
+    """Watts that an output of 1 adds."""
+    low_w: PowerW = Field(-100_000.0)
+    """Least action."""
+    high_w: PowerW = Field(100_000.0)
+    """Greatest action."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.high_w < self.low_w:
+            raise PydanticCustomError("order", "high_w must not be less than low_w", {})
+        return self
+
+
+class EncoderConfig(Model):
+    """An encoder file."""
+
+    version: Literal[1] = 1
+    inputs: tuple[InputRule, ...] = Field(min_length=1, max_length=10_000)
+    output: OutputRule
+
+
+def load_encoder(path: Path) -> EncoderConfig:
+    """Read an encoder; raise :class:`EncoderError` with one line if it cannot be used."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise EncoderError(f"{path}: {error.strerror or error}") from error
+    if len(data) > _MAX_BYTES:
+        raise EncoderError(f"{path}: larger than {_MAX_BYTES} bytes, which is no encoder")
+    try:
+        return EncoderConfig.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+        ).lstrip(".")
+        raise EncoderError(f"{path}: {place + ': ' if place else ''}{first['msg']}") from error
+
+
+@compiled
+def _encode(values: Any, indices: Any, rules: Any, out: Any) -> None:
+    for j in range(indices.shape[0]):
+        offset, scale, clip = rules[0, j], rules[1, j], rules[2, j]
+        for i in range(values.shape[1]):
+            scaled = (values[indices[j], i] - offset) / scale
+            out[i, j] = min(max(scaled, -clip), clip)
+
+
+class Encoder:
+    """Encodes features of any number of instances and decodes the network's outputs."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        """Look the features up."""
+        self.config = config
+        rules = config.inputs
+        self._indices = np.array(feature_indices([rule.feature for rule in rules]), dtype=np.int64)
+        self._rules = np.array(
+            [[r.offset for r in rules], [r.scale for r in rules], [r.clip for r in rules]]
+        )
+        self.inputs = len(rules)
+        """Number of inputs of the network."""
+
+    def encode(self, values: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+        """Fill ``out`` [N, inputs] from features [F, N]."""
+        _encode(values, self._indices, self._rules, out)
+
+    def decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return actions in W from the network's outputs, in their shape; NaN stays NaN."""
+        rule = self.config.output
+        watts = outputs.astype(np.float64) * rule.scale_w + rule.offset_w
+        return np.minimum(np.maximum(watts, rule.low_w), rule.high_w)

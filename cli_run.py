@@ -1,0 +1,228 @@
+"""What `wattbench run` and `wattbench judge` do: the bench and the evaluation put together.
+
+Part of the command line: the bench knows no metric and the evaluation no plant, so that somebody
+has to introduce them. Results go to stdout, progress and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .cli_show import (
+    EXIT_ABORTED,
+    EXIT_ERROR,
+    EXIT_RIG,
+    EXIT_USAGE,
+    RunReport,
+    as_dict,
+    judgement_row,
+    report_lines,
+    table_lines,
+    total_exit_code,
+)
+
+if TYPE_CHECKING:
+    from .evaluation.judge import Judgement
+    from .hil.bench import RunResult
+    from .scenarios.model import Scenario
+
+
+class UsageError(Exception):
+    """The command cannot be carried out as it was given; one line says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What `wattbench run` was told; None where the scenario decides."""
+
+    scenario: str
+    out: Path
+    policies: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    rig: str | None = None
+    clock: str | None = None
+    factor: float | None = None
+
+
+def run(options: RunOptions, *, as_json: bool) -> int:
+    """Run a scenario, judge every record, write its reports; return the exit code."""
+    report = RunReport()
+    try:
+        _run(options, report)
+    except KeyboardInterrupt as stop:
+        report.error, report.exit_code = str(stop) or "stopped by SIGINT", EXIT_ABORTED
+    except Exception as problem:
+        report.exit_code = _exit_code_of(problem)
+        if report.exit_code is None:
+            raise
+        report.error = str(problem)
+    if report.error:
+        for line in report.error.splitlines():
+            print(f"wattbench: {line}", file=sys.stderr)
+    code = total_exit_code(report)
+    if as_json:
+        _print_json(as_dict(report, code))
+    elif report.judged or report.baselines:
+        _print_lines(table_lines(report))
+        _print_lines(report_lines(report))
+    return code
+
+
+def judge(folders: Sequence[Path], *, as_json: bool) -> int:
+    """Judge records again from their folders alone; return the exit code."""
+    from .evaluation.judge import judge as judge_folder
+    from .evaluation.record import RecordError
+    from .evaluation.units import format_quantity
+    from .evaluation.verdict import roll_up, suite_exit_code
+
+    try:
+        judgements = [judge_folder(folder) for given in folders for folder in _records(given)]
+    except (RecordError, UsageError) as problem:
+        print(f"wattbench: {problem}", file=sys.stderr)
+        return EXIT_USAGE
+    verdict = roll_up(judgement.verdict for judgement in judgements)
+    code = int(suite_exit_code(judgement.exit_code for judgement in judgements))
+    if as_json:
+        runs = [judgement_row(j) | {"judgement": j.as_dict()} for j in judgements]
+        _print_json({"verdict": verdict.name, "exit_code": code, "runs": runs})
+        return code
+    for judgement in judgements:
+        reason = f": {judgement.reason}" if judgement.reason else ""
+        print(f"{judgement.verdict.name:<12}  {judgement.folder}{reason}")
+        for result in judgement.limits:
+            measured = format_quantity(result.measured, result.unit)
+            print(f"  {result.word:<12}  {result.limit.text()}  (measured {measured})")
+        for line in (*judgement.problems[1:], *judgement.warnings):
+            print(f"  {line}")
+    return code
+
+
+def _run(options: RunOptions, report: RunReport) -> None:
+    from .hil.bench import Bench
+    from .hil.progress import shown
+    from .hil.safestate import StopSignals
+
+    with StopSignals(), shown() as progress:
+        scenario = _scenario(options)
+        from .evaluation.metrics import measure
+
+        def finish(result: RunResult) -> None:
+            report.folder = result.folder.parent
+            if result.baseline:
+                report.baselines.append(result)
+            else:
+                report.judged.append((result, _finish_record(result)))
+
+        bench = Bench(scenario, options.out, measure=measure, on_result=finish, progress=progress)
+        bench.run()
+        if len(report.judged) > 1:
+            _write_overview(report)
+
+
+def _scenario(options: RunOptions) -> Scenario:
+    """Load the scenario and put what the command line says over it."""
+    from .hil.selection import select_policies
+    from .scenarios.library import locate
+    from .scenarios.load import load_scenario
+
+    scenario = load_scenario(locate(options.scenario))
+    _one_of("--clock", options.clock, ("virtual", "wall"))
+    given: dict[str, Any] = {"mode": options.clock, "factor": options.factor}
+    clock = scenario.clock.model_copy(
+        update={key: value for key, value in given.items() if value is not None}
+    )
+    if options.factor is not None and clock.mode != "wall":
+        raise UsageError("--factor paces the wall clock; give --clock wall too")
+    if options.factor is not None and not 0 < options.factor <= 1000:
+        raise UsageError(f"--factor is {options.factor:g}; allowed: more than 0, at most 1000")
+    if any(seed < 0 or seed > 2**53 for seed in options.seeds):
+        raise UsageError("--seed: allowed: 0 … 2^53")
+    _one_of("--rig", options.rig, ("direct", "echo"))
+    changes: dict[str, Any] = {"clock": clock}
+    if options.rig is not None:
+        changes["rig"] = options.rig
+    if options.seeds:
+        changes["seeds"] = tuple(dict.fromkeys(options.seeds))
+    if options.policies:
+        own = (*scenario.policies, *scenario.baselines)
+        changes["policies"] = select_policies(options.policies, own)
+        # The audit names policies of the file, which may not take part now.
+        changes["audit"] = None
+    changed: Scenario = scenario.model_copy(update=changes)
+    return changed
+
+
+def _one_of(option: str, value: str | None, allowed: Sequence[str]) -> None:
+    if value is not None and value not in allowed:
+        raise UsageError(f"{option} is '{value}'; allowed: {', '.join(allowed)}")
+
+
+def _finish_record(result: RunResult) -> Judgement:
+    """Judge a closed record and write verdict, report and JUnit into its folder."""
+    from .evaluation.files import replace_text
+    from .evaluation.judge import judge as judge_folder
+    from .evaluation.judge import store_judgement
+    from .evaluation.junit import junit_xml
+    from .evaluation.report import report_input, write_report
+
+    judgement = judge_folder(result.folder)
+    store_judgement(judgement)
+    replace_text(result.folder / "junit.xml", junit_xml([judgement]).rstrip("\n"))
+    write_report(result.folder / "report.html", report_input(judgement))
+    return judgement
+
+
+def _write_overview(report: RunReport) -> None:
+    """Write one page and one JUnit file over all judged runs, beside their folders."""
+    from .evaluation.files import replace_text
+    from .evaluation.junit import junit_xml
+    from .evaluation.report import report_input, write_comparison
+
+    assert report.folder is not None
+    judgements = [judgement for _, judgement in report.judged]
+    replace_text(report.folder / "junit.xml", junit_xml(judgements).rstrip("\n"))
+    write_comparison(report.folder / "report.html", [report_input(j) for j in judgements])
+
+
+def _exit_code_of(problem: Exception) -> int | None:
+    """Return the exit code of an error that a user can mend, None for one inside."""
+    from .agents.policy import PolicyError
+    from .evaluation.record import RecordError
+    from .hil.rig import RigError
+    from .hil.selection import UnknownPolicyError
+    from .scenarios.errors import ScenarioErrors
+    from .scenarios.library import UnknownScenarioError
+    from .sim.profiles.findings import ProfileError
+
+    usage = (ScenarioErrors, UnknownScenarioError, UnknownPolicyError, UsageError, ProfileError)
+    if isinstance(problem, (*usage, PolicyError)):
+        return EXIT_USAGE
+    if isinstance(problem, RigError):
+        return EXIT_RIG
+    return EXIT_ERROR if isinstance(problem, RecordError | OSError) else None
+
+
+def _records(given: Path) -> list[Path]:
+    """Return the record that a folder is, or the judged records inside it."""
+    if (given / "record.json").exists() or not given.is_dir():
+        return [given]
+    inside = sorted(path.parent for path in given.glob("*/record.json"))
+    found = [path for path in inside if not path.name.startswith("baseline-")]
+    if not found:
+        raise UsageError(f"{given} is no record and holds none")
+    return found
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def _print_json(content: Mapping[str, Any]) -> None:
+    from .evaluation.model import json_text
+
+    print(json_text(content))

@@ -1,0 +1,195 @@
+"""Judge a record from its folder alone: measure again, apply its limits, check its integrity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from .files import RecordError, hash_files, replace_text
+from .header import SCHEMA_VERSION, RecordHeader
+from .limits import LimitConfig, LimitResult, judge_limit
+from .metrics import METRICS, measure
+from .model import json_text
+from .reading import Record, read_record, trace_hash
+from .verdict import ExitCode, Verdict, exit_code, roll_up
+
+_RELATIVE_TOLERANCE = 1e-9
+
+_OF_STATUS = {
+    "interrupted": Verdict.ABORTED,
+    "aborted": Verdict.ABORTED,
+    "error": Verdict.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a record is worth.
+
+    Attributes:
+        folder: the record.
+        header: its `record.json`.
+        verdict: the most severe of the limits', the run's status and the record's integrity.
+        exit_code: the command line's.
+        limits: every limit of the scenario, in its order.
+        measurements: computed again, by metric id.
+        problems: what makes the record worthless as evidence; each is an ERROR.
+        warnings: what a reader should know.
+
+    """
+
+    folder: Path
+    header: RecordHeader
+    verdict: Verdict
+    exit_code: ExitCode
+    limits: tuple[LimitResult, ...]
+    measurements: Mapping[str, float]
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why the verdict is what it is, in one line; empty for PASS."""
+        if self.problems:
+            return self.problems[0]
+        if self.header.status != "completed":
+            return f"the run was {_ended(self.header)}"
+        worst = [r for r in self.limits if r.verdict is self.verdict]
+        if self.verdict is Verdict.PASS:
+            return ""
+        if not worst:
+            return "no limit was judged"
+        detail = f": {worst[0].reason}" if worst[0].reason else ""
+        more = f" (and {len(worst) - 1} more)" if len(worst) > 1 else ""
+        return f"{worst[0].limit.text()}{detail}{more}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "verdict": self.verdict.name,
+            "exit_code": int(self.exit_code),
+            "reason": self.reason,
+            "limits": [result.as_dict() for result in self.limits],
+            "problems": list(self.problems),
+            "warnings": list(self.warnings),
+        }
+
+
+def judge(folder: Path) -> Judgement:
+    """Judge a record; reads only.
+
+    A run that was not completed is ABORTED (ERROR if it ended in an error) and its limits are not
+    judged. A record whose files are not those that were written is an ERROR.
+
+    Raises:
+        RecordError: the folder is no record, or cannot be read at all.
+
+    """
+    record = read_record(folder)
+    problems = _damage(record)
+    measurements = dict.fromkeys(METRICS, math.nan) if problems else measure(record)
+    limits, invalid = _limits(record.header)
+    problems += invalid
+    header = record.header
+    if header.status == "completed" and not problems:
+        results = tuple(judge_limit(limit, measurements, header) for limit in limits)
+        verdict = roll_up(r.verdict for r in results if r.verdict is not None)
+    else:
+        why = "the record is damaged" if problems else f"the run was {_ended(header)}"
+        results = tuple(_unjudged(limit, measurements, header, why) for limit in limits)
+        verdict = Verdict.ERROR if problems else _OF_STATUS[header.status]
+    return Judgement(
+        Path(folder),
+        header,
+        verdict,
+        exit_code(verdict, safe_state_confirmed=header.safe_state.confirmed),
+        results,
+        measurements,
+        tuple(problems),
+        () if problems else tuple(_differences(record, measurements)),
+    )
+
+
+def store_judgement(judgement: Judgement) -> None:
+    """Write a judgement into the record's ``measurements.json``, beside the measurements.
+
+    Raises:
+        RecordError: the file cannot be written.
+
+    """
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "measurements": judgement.measurements,
+        "judgement": judgement.as_dict(),
+    }
+    replace_text(judgement.folder / "measurements.json", json_text(content))
+
+
+def _damage(record: Record) -> list[str]:
+    """Say which files are not those that were written."""
+    folder, header = record.folder, record.header
+    if not record.intact:
+        return ["record.json was changed after the run"]
+    if header.trace_sha256 is None:
+        return []  # never closed: nothing to hold it against
+    problems = []
+    if trace_hash(folder) != header.trace_sha256:
+        problems.append("trace/ was changed after the run: its hash differs from the record's")
+    for name, expected in (
+        ("timing.parquet", header.timing_sha256),
+        ("events.jsonl", header.events_sha256),
+    ):
+        path = folder / name
+        present = hash_files([path], folder) if path.exists() else None
+        if present != expected:
+            problems.append(f"{name} was changed after the run: its hash differs from the record's")
+    return problems
+
+
+def _limits(header: RecordHeader) -> tuple[list[LimitConfig], list[str]]:
+    """Return the scenario's limits, and what is wrong with those that cannot be read."""
+    limits, problems = [], []
+    for number, raw in enumerate(header.scenario.get("limits") or (), start=1):
+        try:
+            limits.append(LimitConfig.model_validate(raw))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            problems.append(f"limit {number} cannot be read: {where}: {first['msg']}")
+    return limits, problems
+
+
+def _unjudged(
+    limit: LimitConfig, measurements: Mapping[str, float], header: RecordHeader, why: str
+) -> LimitResult:
+    result = judge_limit(limit, measurements, header)
+    return LimitResult(limit, result.measured, result.bound, None, why)
+
+
+def _ended(header: RecordHeader) -> str:
+    word = "ended by an error" if header.status == "error" else header.status
+    return f"{word}: {header.reason}" if header.reason else word
+
+
+def _differences(record: Record, measurements: Mapping[str, float]) -> list[str]:
+    """Say where the stored measurements differ from those computed again."""
+    warnings = []
+    for key, stored in record.stored_measurements.items():
+        if key not in measurements:
+            continue  # a metric's older version
+        before = math.nan if stored is None else float(stored)
+        now = measurements[key]
+        same = (math.isnan(before) and math.isnan(now)) or math.isclose(
+            before, now, rel_tol=_RELATIVE_TOLERANCE, abs_tol=_RELATIVE_TOLERANCE
+        )
+        if not same:
+            warnings.append(f"{key} was stored as {before:g} and is {now:g} computed again")
+    return warnings
+
+
+__all__ = ["Judgement", "RecordError", "judge", "store_judgement"]

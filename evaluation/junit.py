@@ -1,0 +1,110 @@
+"""JUnit XML of judgements: one suite a run, one case a limit; equal judgements, equal text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from xml.etree import ElementTree as ET
+
+from .judge import Judgement
+from .limits import LimitResult
+from .units import format_quantity
+from .verdict import Verdict
+
+#: Characters that XML 1.0 cannot hold, escaped or not.
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit_xml(judgements: Sequence[Judgement]) -> str:
+    """Return the JUnit document of one or more runs.
+
+    FAIL is a failure; ERROR, ABORTED and INCONCLUSIVE are errors of that type, since nothing was
+    shown; a limit that is not judged is skipped. Where the run itself, not a limit, decides the
+    verdict (aborted, damaged record, no limits), a case called ``run`` says so.
+    """
+    root = ET.Element("testsuites", name="wattbench")
+    for judgement in judgements:
+        _suite(root, judgement)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
+
+
+def _suite(root: ET.Element, judgement: Judgement) -> None:
+    header = judgement.header
+    name = f"{header.scenario_name}.{header.policy_name}.seed{header.seed}"
+    suite = ET.SubElement(root, "testsuite", name=_clean(name))
+    _properties(
+        suite,
+        {
+            "verdict": judgement.verdict.name,
+            "exit_code": str(int(judgement.exit_code)),
+            "scenario": header.scenario_name,
+            "scenario_hash": header.scenario_hash,
+            "policy": header.policy_name,
+            "policy_hash": header.policy_hash,
+            "rig": header.rig_name,
+            "rig_hash": header.rig_hash,
+            "profiles_hash": header.profiles_hash,
+            "trace_sha256": header.trace_sha256 or "",
+            "seed": str(header.seed),
+            "clock": header.clock_mode,
+            "git_revision": header.git_revision or "",
+            "wattbench_version": header.wattbench_version,
+        },
+    )
+    for result in judgement.limits:
+        _limit_case(suite, name, result)
+    decided = roll_up_of(judgement.limits)
+    if decided is not judgement.verdict:
+        case = ET.SubElement(suite, "testcase", classname=_clean(name), name="run", time="0")
+        _outcome(case, judgement.verdict, judgement.reason)
+    cases = suite.findall("testcase")
+    for tag in ("failure", "error", "skipped"):
+        attribute = {"failure": "failures", "error": "errors"}.get(tag, tag)
+        suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
+    suite.set("tests", str(len(cases)))
+
+
+def roll_up_of(results: Sequence[LimitResult]) -> Verdict | None:
+    """Return the most severe verdict of limits; None if none was judged."""
+    return max((r.verdict for r in results if r.verdict is not None), default=None)
+
+
+def _limit_case(suite: ET.Element, classname: str, result: LimitResult) -> None:
+    limit = result.limit
+    case = ET.SubElement(
+        suite, "testcase", classname=_clean(classname), name=_clean(limit.text()), time="0"
+    )
+    _properties(
+        case,
+        {
+            "metric": limit.metric,
+            "measured": f"{result.measured:.9g}",
+            "bound": f"{result.bound:.9g}",
+            "unit": result.unit,
+        },
+    )
+    measured = format_quantity(result.measured, result.unit)
+    bound = format_quantity(result.bound, result.unit)
+    sign = "at most" if limit.upper else "at least"
+    text = f"{limit.entry.name}: measured {measured}, allowed {sign} {bound}"
+    _outcome(case, result.verdict, f"{text}; {result.reason}" if result.reason else text)
+
+
+def _outcome(case: ET.Element, verdict: Verdict | None, message: str) -> None:
+    if verdict is None:
+        ET.SubElement(case, "skipped", message=_clean(message))
+    elif verdict is not Verdict.PASS:
+        tag = "failure" if verdict is Verdict.FAIL else "error"
+        element = ET.SubElement(case, tag, type=verdict.name, message=_clean(message))
+        element.text = _clean(message)
+
+
+def _properties(parent: ET.Element, values: dict[str, str]) -> None:
+    properties = ET.SubElement(parent, "properties")
+    for name, value in values.items():
+        ET.SubElement(properties, "property", name=name, value=_clean(value))
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", text)

@@ -1,0 +1,197 @@
+"""The bench: a scenario's baselines and policies, seed by seed, into records.
+
+What a record is worth is not decided here: measuring is handed in by the caller, and so is what
+happens to a closed record (judging, reporting), because the bench knows no metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..agents.policy import PolicyConfig, PolicyError
+from ..evaluation.record import RecordError
+from ..sim.clock import US_PER_S, VirtualClock, build_clock, to_us
+from ..sim.profiles.build import SiteProfiles
+from ..sim.profiles.build import build as build_profiles
+from .assembly import Experiment, assemble, build_loop, loop_settings, record_header
+from .execute import Measure, Measurements, Outcome, execute, session
+from .loop import LoopSettings
+from .progress import Progress, Silent
+from .rig import RigError
+from .safestate import StopSignals
+
+_WARM_UP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run that was recorded."""
+
+    policy: str
+    seed: int
+    baseline: bool
+    folder: Path
+    outcome: Outcome
+    measurements: Measurements
+
+
+class Bench:
+    """Runs one scenario."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        out: Path,
+        *,
+        measure: Measure,
+        on_result: Callable[[RunResult], None] = lambda result: None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Prepare; nothing is written yet.
+
+        Args:
+            experiment: the scenario.
+            out: folder under which `<scenario>/<policy>-seed<k>/` are made, baselines as
+                `baseline-<policy>-seed<k>/`. A scenario's folder that exists is kept as it is, and
+                the new one gets a number.
+            measure: measures a record.
+            on_result: told of each record as soon as it is closed, baselines included.
+            progress: told how far each run is.
+        """
+        self.experiment = experiment
+        self._out = out
+        self._measure = measure
+        self._on_result = on_result
+        self._progress: Progress = Silent() if progress is None else progress
+        self._settings = loop_settings(experiment.clock)
+        self._warm: set[str] = set()
+
+    def run(self) -> list[RunResult]:
+        """Run baselines, then policies, for every seed; a signal ends the run and all after it.
+
+        Raises:
+            RecordError: the folder cannot be made, or the disk refuses.
+            PolicyError: a policy cannot be built.
+            ProfileError: a user's log cannot be used.
+            Interrupted: a signal came while no run was under way.
+        """
+        results: list[RunResult] = []
+        with StopSignals() as signals:
+            folder = new_folder(self._out, self.experiment.name)
+            for seed in self.experiment.seeds:
+                profiles = self._profiles(seed)
+                measured: dict[str, Measurements] = {}
+                for policy, baseline in self._schedule():
+                    result = self._run_one(
+                        policy, seed, profiles, measured, folder, signals, baseline=baseline
+                    )
+                    if baseline:
+                        measured[policy.label] = result.measurements
+                    results.append(result)
+                    self._on_result(result)
+                    if result.outcome.cause == "signal":
+                        return results
+        return results
+
+    def _schedule(self) -> Iterator[tuple[PolicyConfig, bool]]:
+        """Yield policies and whether each is a baseline; these come first."""
+        yield from ((policy, True) for policy in self.experiment.baselines)
+        yield from ((policy, False) for policy in self.experiment.policies)
+
+    def _profiles(self, seed: int) -> SiteProfiles:
+        experiment = self.experiment
+        return build_profiles(
+            experiment.profiles,
+            experiment.plant,
+            experiment.start_utc(),
+            -(-self._settings.duration_us // US_PER_S),
+            seed,
+        )
+
+    def _run_one(
+        self,
+        policy: PolicyConfig,
+        seed: int,
+        profiles: SiteProfiles,
+        baselines: Mapping[str, Measurements],
+        folder: Path,
+        signals: StopSignals,
+        *,
+        baseline: bool,
+    ) -> RunResult:
+        """Run one policy on one seed into one record."""
+        experiment = self.experiment
+        self._warm_up(policy, seed, profiles)
+        place = folder / f"{'baseline-' if baseline else ''}{policy.label}-seed{seed}"
+        with build_clock(experiment.clock.mode, experiment.clock.factor) as clock:
+            parts = assemble(experiment, clock, policy, seed, profiles)
+            header = record_header(experiment, parts, policy, seed, profiles, baselines)
+            label = f"{experiment.name} · {policy.label} · seed {seed}"
+            self._progress.start(label, self._settings.duration_us)
+            outcome = Outcome()
+            try:
+                outcome, measured = execute(
+                    parts,
+                    place,
+                    header,
+                    experiment.faults,
+                    signals,
+                    measure=self._measure,
+                    progress=self._progress,
+                )
+            finally:
+                self._progress.finish(
+                    outcome.status if outcome.speed_x_realtime else "not recorded"
+                )
+        return RunResult(policy.label, seed, baseline, place, outcome, measured)
+
+    def _warm_up(self, policy: PolicyConfig, seed: int, profiles: SiteProfiles) -> None:
+        """Run a few seconds that nobody records, so that compiling is no part of the run.
+
+        Under the wall clock it would be the first control step's delay.
+        """
+        if policy.label in self._warm:
+            return
+        self._warm.add(policy.label)
+        full = self._settings
+        duration_us = min(to_us(_WARM_UP_S), full.duration_us)
+        short = LoopSettings(duration_us, full.period_us, full.decision_delay_us, full.refresh_us)
+        with VirtualClock() as clock:
+            parts = assemble(self.experiment, clock, policy, seed, profiles)
+            loop = build_loop(parts, _NoEvents(), lambda t_us: None, short)
+            try:
+                clock.run(session(parts.driver, loop))
+            except (PolicyError, RigError):
+                return  # it will happen again in the run, and be recorded there
+
+
+class _NoEvents:
+    """Drops the events of a warm-up."""
+
+    def event(self, t_sim_us: int, kind: str, **data: Any) -> None:
+        """Drop an event."""
+
+
+def new_folder(out: Path, name: str) -> Path:
+    """Make and return the folder of a scenario's runs; one that exists is kept and not used.
+
+    Raises:
+        RecordError: it cannot be made.
+    """
+    number = 1
+    while True:
+        folder = out / (name if number == 1 else f"{name}-{number}")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            if not out.is_dir():
+                raise RecordError(f"cannot write to {out}: it is a file") from None
+            number += 1
+        except OSError as error:
+            raise RecordError(f"cannot write to {folder}: {error.strerror}") from error
+        else:
+            return folder

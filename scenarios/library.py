@@ -1,0 +1,63 @@
+"""The library of scenarios that comes with the package, and how an argument names a scenario."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+ROOT = Path(__file__).parent / "library"
+SUFFIXES = frozenset({".yaml", ".yml"})
+
+
+class UnknownScenarioError(LookupError):
+    """A name that no scenario of the library has, or more than one."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def is_path(argument: str) -> bool:
+    """Return whether an argument means a file rather than a name in the library."""
+    return Path(argument).suffix in SUFFIXES or argument.startswith((".", "/", "~"))
+
+
+def names(root: Path | None = None) -> dict[str, Path]:
+    """Return the library's files by name, sorted. Files that start with ``_`` are fragments."""
+    root = root if root is not None else ROOT
+    files = (path for path in root.rglob("*") if path.suffix in SUFFIXES)
+    found = {path.relative_to(root).with_suffix("").as_posix(): path for path in files}
+    return {name: found[name] for name in sorted(found) if not Path(name).name.startswith("_")}
+
+
+def find(name: str, root: Path | None = None) -> Path:
+    """Return the file of a scenario, named with or without its folder.
+
+    ``root`` is the library's folder, by default that of the package. Raises
+    `UnknownScenarioError` with the nearest name.
+    """
+    known = names(root)
+    if name in known:
+        return known[name]
+    matches = [full for full in known if full.rsplit("/", 1)[-1] == name]
+    if len(matches) == 1:
+        return known[matches[0]]
+    if matches:
+        raise UnknownScenarioError(f"'{name}' is ambiguous; allowed: {', '.join(matches)}")
+    short = {full.rsplit("/", 1)[-1]: full for full in known}
+    near = difflib.get_close_matches(name, [*known, *short], n=1)
+    hint = f"; did you mean '{short.get(near[0], near[0])}'?" if near else ""
+    raise UnknownScenarioError(
+        f"no scenario '{name}' in the library{hint} (a file is given by its path, ending in .yaml)"
+    )
+
+
+def locate(argument: str, root: Path | None = None) -> Path:
+    """Return the file that a command's argument means: an existing file, or a library name.
+
+    Raises `UnknownScenarioError`; a path that does not exist is returned as it is, and reading it
+    says so.
+    """
+    path = Path(argument).expanduser()
+    if is_path(argument) or path.is_file():
+        return path
+    return find(argument, root)

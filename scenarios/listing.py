@@ -1,0 +1,33 @@
+"""What ``wattbench list`` shows of the library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .extends import read_tree
+from .library import names
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A scenario of the library: its name with folder (``export/clear_day``), kind and title."""
+
+    name: str
+    kind: str
+    title: str
+    path: Path
+
+
+def entries(root: Path | None = None) -> list[Entry]:
+    """Return the scenarios of the library (of the folder ``root``), sorted by name.
+
+    Kind and title are what the files say; a file with mistakes is listed too.
+    """
+    found = []
+    for name, path in names(root).items():
+        tree = read_tree(path)
+        keys = tree.root.plain() if tree.root is not None else {}
+        kind = str(keys.get("kind") or "discriminating")
+        found.append(Entry(name, kind, str(keys.get("title") or ""), path))
+    return found

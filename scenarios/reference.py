@@ -1,0 +1,171 @@
+"""The scenario reference of the documentation, written from the models."""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import json
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from ..sim.config import UNITS
+from .slots import DISCRIMINATOR, Slot, field_slot, literals, range_text, slot_of, type_text
+
+_HEAD = """# Scenario reference
+
+This page is generated from the configuration models; `wattbench schema` writes it anew and
+`wattbench schema --check` tells whether it is up to date. JSON Schema for editors:
+`scenarios/schema/scenario.schema.json`.
+
+A scenario is a YAML file. `wattbench check FILE` reports all mistakes in it, each as
+`file:line:column: field: what is wrong; allowed …`.
+
+**Quantities.** A number counts in the unit that its key ends in (`power_w: 1500`); a text may name
+another unit (`power_w: 1.5 kW`). Units: {units}.
+
+**Extending.** `extends: ../base.yaml` takes over another file, `extends: export/clear_day` a
+scenario of the library. Mappings merge key by key; lists and single values replace. A mapping
+that names another `kind` replaces the one it overrides. `name` is not taken over.
+
+**Files** that a scenario names are found from the YAML file that names them.
+
+"""
+
+
+def reference_text() -> str:
+    """Return the page in Markdown, the same text for the same models."""
+    from .model import ScenarioFile
+
+    units = "; ".join(", ".join(f"`{name}`" for name in spellings) for spellings in UNITS.values())
+    parts = [_HEAD.format(units=units)]
+    seen: set[type[BaseModel]] = set()
+    parts.append("## The scenario\n\n")
+    parts.append(_table(ScenarioFile, list(ScenarioFile.model_fields)))
+    for name, field in ScenarioFile.model_fields.items():
+        section = _section(name, field_slot(field), 2, seen)
+        if section:
+            parts.append(section)
+    return "".join(parts).rstrip("\n") + "\n"
+
+
+def _section(path: str, slot: Slot, level: int, seen: set[type[BaseModel]]) -> str:
+    """Return the headings and tables of the models at a place that were not shown yet."""
+    slot = slot.items() or slot.values() or slot
+    models = [model for model in _models(slot) if model not in seen]
+    kinds = {model: kind for kind, model in slot.kinds.items()}
+    heading = "#" * min(level, 5)
+    text = ""
+    common = _common(models)
+    if common:
+        text += f"{heading} `{path}`, every kind\n\n{_table(models[0], common)}"
+    for model in models:
+        seen.add(model)
+        title = f"`{path}`" + (f" with `{DISCRIMINATOR}: {kinds[model]}`" if model in kinds else "")
+        known = {*common, DISCRIMINATOR} if model in kinds else {*common}
+        own = [name for name in model.model_fields if name not in known]
+        text += f"{heading} {title}\n\n{_about(model)}{_table(model, own)}"
+    for model in models:
+        for name, field in model.model_fields.items():
+            text += _section(f"{path}.{name}", field_slot(field), level + 1, seen)
+    return text
+
+
+def _common(models: list[type[BaseModel]]) -> list[str]:
+    """Return the keys that are the same in all of several models."""
+    if len(models) < 2:
+        return []
+    first, *others = models
+    return [
+        name
+        for name, field in first.model_fields.items()
+        if all(repr(model.model_fields.get(name)) == repr(field) for model in others)
+    ]
+
+
+def _models(slot: Slot) -> list[type[BaseModel]]:
+    if len(slot.members) > 1:
+        return list(dict.fromkeys(slot.kinds.values()))
+    return [slot.model] if slot.model is not None else []
+
+
+def _about(model: type[BaseModel]) -> str:
+    text = inspect.getdoc(model) or ""
+    return f"{text}\n\n" if text else ""
+
+
+def _table(model: type[BaseModel], names: list[str]) -> str:
+    if not names:
+        return ""
+    lines = ["| key | value | unit | range | default | |", "|---|---|---|---|---|---|"]
+    for name in names:
+        field = model.model_fields[name]
+        slot = field_slot(field)
+        unit = slot.unit or (slot.items() or slot).unit or ""
+        cells = [
+            f"`{name}`",
+            _value(slot),
+            "" if unit == "1" else unit,
+            _range(slot),
+            _default(name, slot),
+            " ".join((field.description or "").split()),
+        ]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _value(slot: Slot) -> str:
+    items = slot.items()
+    if items is not None:
+        return f"list of: {_value(items)}"
+    if len(slot.members) == 1 and literals(slot.annotation):
+        words = [f"`{json.dumps(word).strip(chr(34))}`" for word in literals(slot.annotation)]
+        return ", ".join([*words, "null"] if slot.nullable else words)
+    if len(slot.members) > 1 and slot.kinds:
+        return f"mapping, `{DISCRIMINATOR}`: " + ", ".join(f"`{kind}`" for kind in slot.kinds)
+    names = _named(slot)
+    if names:
+        return ", ".join(f"`{name}`" for name in names)
+    words = [_word(slot, member) for member in slot.members]
+    return " or ".join(dict.fromkeys([*words, "null"] if slot.nullable else words))
+
+
+def _named(slot: Slot) -> list[str]:
+    """Return the values that a field's schema lists for a text, without their versions."""
+    extra = slot.field.json_schema_extra if slot.field is not None else None
+    values = extra.get("enum", []) if isinstance(extra, dict) else []
+    listed = values if isinstance(values, list) else []
+    return [value for value in listed if isinstance(value, str) and "@" not in value]
+
+
+def _word(slot: Slot, member: Any) -> str:
+    text = type_text(slot_of(member, slot.metadata)).removeprefix("a ").removeprefix("the ")
+    kind, matching, pattern = text.partition(" matching ")
+    return f"{kind}{matching}`{pattern}`" if matching else text
+
+
+def _range(slot: Slot) -> str:
+    return range_text(slot).removesuffix(f" {slot.unit}" if slot.unit not in {None, "1"} else "")
+
+
+def _default(name: str, slot: Slot) -> str:
+    if slot.default is PydanticUndefined:
+        return "file's name" if name == "name" else "**required**"
+    return _shown(slot.default)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return "its defaults"
+    if isinstance(value, tuple | list):
+        if any(isinstance(item, BaseModel) for item in value):
+            return f"{len(value)} items"
+        return "`[" + ", ".join(str(item) for item in value) + "]`"
+    if isinstance(value, dt.datetime):
+        return f"`{value.isoformat()}`"
+    if value == "":
+        return "empty"
+    if isinstance(value, float):
+        return f"`{value:.12g}`"
+    return f"`{json.dumps(value, default=str, ensure_ascii=False).strip(chr(34))}`"

@@ -1,0 +1,136 @@
+"""JSON Schema of scenario files, for editors; generated from the models, under version control."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from .slots import DISCRIMINATOR, field_slot, is_model
+
+#: Where the schema comes with the package.
+SCHEMA_FILE = Path(__file__).parent / "schema" / "scenario.schema.json"
+
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of a scenario file, the same text for the same models."""
+    from .model import ScenarioFile
+
+    schema = ScenarioFile.model_json_schema(mode="validation")
+    _bound_quantities(schema, ScenarioFile)
+    # A file that extends another one may leave out any key, at any depth outside of lists.
+    for node in _mappings(schema):
+        _name_kind(node, schema)
+        if isinstance(node.get("title"), str):
+            del node["title"]
+    for model in _overridable(schema):
+        model.pop("required", None)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return json.dumps(head, indent=1, ensure_ascii=False) + "\n"
+
+
+def generated_files() -> dict[Path, str]:
+    """Return the files that are generated from the models, with the texts that they should have.
+
+    The reference belongs to the documentation, which only a checkout has.
+    """
+    from .reference import reference_text
+
+    files = {SCHEMA_FILE: schema_text()}
+    checkout = Path(__file__).parent.parent
+    if (checkout / "pyproject.toml").is_file():
+        files[checkout / "docs" / "reference" / "scenario.md"] = reference_text()
+    return files
+
+
+def drifted(files: dict[Path, str]) -> list[Path]:
+    """Return the files that do not exist or have another text."""
+    return [
+        path
+        for path, text in files.items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+
+
+def write(files: dict[Path, str]) -> list[Path]:
+    """Write the files that differ; return which did."""
+    changed = drifted(files)
+    for path in changed:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files[path], encoding="utf-8")
+    return changed
+
+
+def _name_kind(node: dict[str, Any], schema: dict[str, Any]) -> None:
+    """Make ``kind`` required in the members of a union, which a default would leave open."""
+    discriminator = node.get("discriminator")
+    if not isinstance(discriminator, dict) or "oneOf" not in node:
+        return
+    for reference in discriminator["mapping"].values():
+        member = schema["$defs"][reference.rsplit("/", 1)[-1]]
+        required = [name for name in member.get("required", []) if name != DISCRIMINATOR]
+        member["required"] = [DISCRIMINATOR, *required]
+    # Not oneOf: where keys may be left out, a mapping can fit several members.
+    node["anyOf"] = node.pop("oneOf")
+    del node["discriminator"]
+
+
+def _bound_quantities(schema: dict[str, Any], root: type[BaseModel]) -> None:
+    """Give the numbers of quantities their ranges, which pydantic leaves out beside the texts."""
+    for model in _models(root):
+        node = schema if model is root else schema["$defs"].get(model.__name__, {})
+        for name, field in model.model_fields.items():
+            slot = field_slot(field)
+            if slot.unit is None:
+                continue
+            for item in _mappings(node.get("properties", {}).get(name)):
+                if item.get("type") == "number":
+                    bounds = {keyword: slot.bound(word) for word, keyword in _BOUNDS.items()}
+                    item.update({word: n for word, n in bounds.items() if n is not None})
+                for word in _BOUNDS:
+                    item.pop(word, None)
+
+
+def _models(root: type[BaseModel]) -> list[type[BaseModel]]:
+    """Return a model and all that its fields take, at any depth."""
+    found = [root]
+    for model in found:
+        for field in model.model_fields.values():
+            slot = field_slot(field)
+            members = (slot.items() or slot.values() or slot).members
+            found += [member for member in members if is_model(member) and member not in found]
+    return found
+
+
+def _overridable(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the schemas of the mappings that can be merged: all on the way without a list."""
+    definitions = schema.get("$defs", {})
+    found: list[dict[str, Any]] = []
+
+    def visit(node: Any) -> None:
+        if not isinstance(node, dict):
+            return
+        if "$ref" in node:
+            visit(definitions[node["$ref"].rsplit("/", 1)[-1]])
+        for option in (*node.get("anyOf", ()), *node.get("oneOf", ()), *node.get("allOf", ())):
+            visit(option)
+        if "properties" in node and not any(node is known for known in found):
+            found.append(node)
+            for child in node["properties"].values():
+                visit(child)
+
+    visit(schema)
+    return found
+
+
+def _mappings(node: Any) -> list[dict[str, Any]]:
+    """Return all mappings of a JSON value."""
+    if isinstance(node, dict):
+        return [node, *(found for child in node.values() for found in _mappings(child))]
+    if isinstance(node, list):
+        return [found for child in node for found in _mappings(child)]
+    return []

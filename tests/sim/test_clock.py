@@ -1,0 +1,210 @@
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+from wattbench.sim.clock import (
+    ClockDeadlockError,
+    ClockError,
+    VirtualClock,
+    WallClock,
+    build_clock,
+    to_us,
+)
+
+S = 1_000_000
+
+
+def both() -> list[Callable[[], VirtualClock | WallClock]]:
+    return [VirtualClock, lambda: WallClock(factor=200)]
+
+
+def order_of_events(clock: VirtualClock | WallClock) -> list[str]:
+    """Queue events of every kind for the same instants; return who came when."""
+    log: list[str] = []
+
+    async def sleeper(name: str, t_us: int) -> None:
+        await clock.sleep_until(t_us)
+        log.append(name)
+        await asyncio.sleep(0)  # made ready by an event: ends before the next one
+        log.append(name + " again")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        clock.schedule(2 * S, lambda: log.append("b1"))
+        first = asyncio.create_task(sleeper("b2", 2 * S))
+        await asyncio.sleep(0)
+        # From another instant, and through asyncio, for the same microsecond.
+        clock.schedule(1 * S, lambda: clock.schedule(2 * S, lambda: log.append("b5")))
+        loop.call_at(2.0, log.append, "b3")
+        clock.schedule(2 * S, lambda: clock.schedule(2 * S, lambda: log.append("b6")))
+        clock.schedule(2 * S, lambda: loop.call_soon(log.append, "b4 soon"))
+        clock.schedule(2 * S - 1, lambda: log.append("a"))
+        clock.schedule(1 * S, lambda: clock.schedule(0, lambda: log.append("late")))
+        loop.call_at(2.0, log.append, "cancelled").cancel()
+        await first
+        await clock.sleep_until(3 * S)
+
+    clock.run(main())
+    return log
+
+
+EXPECTED = ["late", "a", "b1", "b2", "b2 again", "b3", "b4 soon", "b5", "b6"]
+
+
+@pytest.mark.parametrize("make", both())
+def test_simultaneous_events_keep_the_order_in_which_they_were_scheduled(make) -> None:
+    with make() as clock:
+        assert order_of_events(clock) == EXPECTED
+
+
+def test_virtual_time_is_integer_and_jumps() -> None:
+    seen: list[int] = []
+
+    async def main() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0.1 + 0.2)
+            seen.append(clock.now_us)
+        await clock.sleep_until(10 * 86_400 * S)
+        seen.append(clock.now_us)
+
+    started = time.perf_counter()
+    with VirtualClock() as clock:
+        clock.run(main())
+    assert seen == [300_000, 600_000, 900_000, 10 * 86_400 * S]
+    assert all(type(t_us) is int for t_us in seen)
+    assert time.perf_counter() - started < 2.0
+
+
+def test_wall_clock_keeps_pace_times_its_factor() -> None:
+    async def main() -> int:
+        for k in range(1, 6):
+            await clock.sleep_until(k * S)
+            assert clock.now_us >= k * S
+        return clock.now_us
+
+    started = time.perf_counter()
+    with WallClock(factor=20) as clock:
+        end_us = clock.run(main())
+    real_s = time.perf_counter() - started
+    assert 5 * S <= end_us < 10 * S
+    assert real_s >= 0.25
+
+
+def test_time_goes_on_between_two_runs() -> None:
+    async def until(t_us: int) -> int:
+        await clock.sleep_until(t_us)
+        return clock.now_us
+
+    with VirtualClock() as clock:
+        assert clock.run(until(5)) == 5
+        assert clock.run(until(9)) == 9
+
+
+@pytest.mark.parametrize("make", both())
+def test_deadlock_is_an_error_that_says_who_waits(make) -> None:
+    cleaned: list[str] = []
+
+    async def waits_for_an_answer() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            cleaned.append("yes")
+
+    async def main() -> None:
+        await clock.sleep_until(3 * S)
+        await waits_for_an_answer()
+
+    with make() as clock, pytest.raises(ClockDeadlockError) as caught:
+        clock.run(main())
+    assert "waits_for_an_answer" in str(caught.value)
+    assert caught.value.now_us >= 3 * S
+    assert cleaned == ["yes"]
+
+
+def test_wall_clock_waits_for_sockets_without_calling_it_a_deadlock() -> None:
+    async def main() -> bytes:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write((await reader.readexactly(2))[::-1])
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"ab")
+        try:
+            return await reader.readexactly(2)
+        finally:
+            writer.close()
+            server.close()
+
+    with WallClock() as clock:
+        assert clock.run(main()) == b"ba"
+
+
+@pytest.mark.parametrize("make", both())
+def test_exception_in_a_scheduled_callback_ends_the_run_and_cancels_the_coroutine(make) -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        clock.schedule(10, lambda: 1 / 0)
+        try:
+            await clock.sleep_until(60 * S)
+        finally:
+            log.append("cleaned up")
+
+    with make() as clock, pytest.raises(ZeroDivisionError):
+        clock.run(main())
+    assert log == ["cleaned up"]
+
+
+def test_cancel_ends_the_running_coroutine() -> None:
+    async def main() -> None:
+        clock.schedule(5 * S, clock.cancel)
+        await clock.sleep_until(60 * S)
+
+    with VirtualClock() as clock:
+        with pytest.raises(asyncio.CancelledError):
+            clock.run(main())
+        assert clock.now_us == 5 * S
+
+
+def test_time_outs_of_asyncio_pass_in_simulated_time() -> None:
+    async def main() -> int:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.get_running_loop().create_future(), timeout=3600)
+        return clock.now_us
+
+    started = time.perf_counter()
+    with VirtualClock() as clock:
+        assert clock.run(main()) == 3600 * S
+    assert time.perf_counter() - started < 1.0
+
+
+def test_threads_are_refused_in_virtual_time() -> None:
+    async def main() -> None:
+        await asyncio.to_thread(time.sleep, 0)
+
+    with VirtualClock() as clock, pytest.raises(ClockError, match="thread"):
+        clock.run(main())
+
+
+@pytest.mark.parametrize("factor", [0, -1, float("nan"), float("inf")])
+def test_factor_must_be_positive_and_finite(factor: float) -> None:
+    with pytest.raises(ClockError, match="factor"):
+        build_clock("wall", factor)
+
+
+def test_closed_clock_refuses_to_run() -> None:
+    async def main() -> None: ...
+
+    clock = VirtualClock()
+    clock.close()
+    clock.close()
+    with pytest.raises(ClockError, match="closed"):
+        clock.run(main())
+
+
+def test_to_us_rounds_to_the_nearest() -> None:
+    assert to_us(0.1 + 0.2) == 300_000
+    assert to_us(86_400 * 365 + 0.000001) == 86_400 * 365 * S + 1
