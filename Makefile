@@ -24,8 +24,7 @@ help:
 
 demo: $(VENV)/.installed-core
 	@rm -rf runs/demo
-	$(BIN)/wattbench run demo --out runs/demo
-	@find runs/demo -name report.html -exec echo "Report: $(CURDIR)/{}" \;
+	$(BIN)/wattbench run demo --out runs
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --cov --cov-report term $(PYTEST_ARGS)

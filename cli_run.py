@@ -6,7 +6,9 @@ has to introduce them. Results go to stdout, progress and errors to stderr.
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
     from .evaluation.judge import Judgement
     from .hil.bench import RunResult
     from .scenarios.model import Scenario
+
+
+#: Set in the environment, it shows where an error came from.
+_TRACEBACK = "WATTBENCH_TRACEBACK"
+_HOW = f"{_TRACEBACK}=1 says where"
 
 
 class UsageError(Exception):
@@ -57,9 +64,12 @@ def run(options: RunOptions, *, as_json: bool) -> int:
         report.error, report.exit_code = str(stop) or "stopped by SIGINT", EXIT_ABORTED
     except Exception as problem:
         report.exit_code = _exit_code_of(problem)
-        if report.exit_code is None:
-            raise
         report.error = str(problem)
+        if report.exit_code is None:
+            if _wants_traceback():
+                raise
+            report.exit_code = EXIT_ERROR
+            report.error = f"error inside: {type(problem).__name__}: {problem} ({_HOW})"
     if report.error:
         for line in report.error.splitlines():
             print(f"wattbench: {line}", file=sys.stderr)
@@ -112,6 +122,8 @@ def _run(options: RunOptions, report: RunReport) -> None:
 
         def finish(result: RunResult) -> None:
             report.folder = result.folder.parent
+            if result.outcome.error is not None and _wants_traceback():
+                traceback.print_exception(result.outcome.error)
             if result.baseline:
                 report.baselines.append(result)
             else:
@@ -186,6 +198,10 @@ def _write_overview(report: RunReport) -> None:
     judgements = [judgement for _, judgement in report.judged]
     replace_text(report.folder / "junit.xml", junit_xml(judgements).rstrip("\n"))
     write_comparison(report.folder / "report.html", [report_input(j) for j in judgements])
+
+
+def _wants_traceback() -> bool:
+    return bool(os.environ.get(_TRACEBACK))
 
 
 def _exit_code_of(problem: Exception) -> int | None:

@@ -11,6 +11,7 @@ a note.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import math
 from typing import Final
@@ -61,6 +62,8 @@ class Agent:
 
     def __init__(self, config: PolicyConfig, site: SiteInfo) -> None:
         """Build the policy; raise :class:`PolicyError` if that fails."""
+        if config.setpoint_w is not None:
+            site = dataclasses.replace(site, setpoint_w=config.setpoint_w)
         self.name = config.label
         self.site = site
         self.policy: Policy = build(config, site)

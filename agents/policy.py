@@ -162,6 +162,8 @@ class PolicyConfig(Model):
     """What the record calls this policy; null: its kind."""
     max_age_s: DurationS | None = Field(5.0, gt=0, le=3600)
     """With a reading older than this, safe values are commanded; null: readings never age."""
+    setpoint_w: PowerW | None = Field(None, ge=-100_000, le=100_000)
+    """Grid power to aim at (+ import), as the policy is told; null: the site's."""
     command_deadband_w: PowerW = Field(10.0, ge=0, le=10_000)
     """A command in which no set-point differs by more than this from the last is not sent."""
 

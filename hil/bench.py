@@ -103,13 +103,17 @@ class Bench:
 
     def _profiles(self, seed: int) -> SiteProfiles:
         experiment = self.experiment
-        return build_profiles(
+        profiles = build_profiles(
             experiment.profiles,
             experiment.plant,
             experiment.start_utc(),
             -(-self._settings.duration_us // US_PER_S),
             seed,
         )
+        if seed == experiment.seeds[0]:  # logs of a user are the same for every seed
+            for report in profiles.reports:
+                self._progress.note(str(report))
+        return profiles
 
     def _run_one(
         self,

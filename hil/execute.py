@@ -151,7 +151,7 @@ def _make_safe(
     except (asyncio.CancelledError, KeyboardInterrupt):
         note = f"waiting for the safe state was cut short by {signals.last or 'the caller'}"
     except Exception as error:
-        note = f"the safe state could not be commanded: {type(error).__name__}: {error}"
+        note = f"the safe state could not be confirmed: {type(error).__name__}: {error}"
     return SafeStateResult(confirmed=False, confirmed_us=None, note=note)
 
 

@@ -19,6 +19,9 @@ class Progress(Protocol):
     def start(self, label: str, duration_us: int) -> None:
         """Begin a run."""
 
+    def note(self, text: str) -> None:
+        """Say something about a run that is being prepared."""
+
     def update(self, t_us: int) -> None:
         """Say that a run has come to a simulated time; called about ten times a second."""
 
@@ -30,6 +33,9 @@ class Silent:
     """Says nothing."""
 
     def start(self, label: str, duration_us: int) -> None:
+        """Ignore."""
+
+    def note(self, text: str) -> None:
         """Ignore."""
 
     def update(self, t_us: int) -> None:
@@ -52,6 +58,10 @@ class PlainProgress:
         """Begin a run."""
         self._label, self._duration_us, self._t_us = label, duration_us, 0
         self._begin_s = self._told_s = perf_counter()
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        print(text, file=self._stream, flush=True)
 
     def update(self, t_us: int) -> None:
         """Print a line if the last one is ten seconds old."""
@@ -88,6 +98,10 @@ class RichProgress:
         self._label, self._duration_us, self._t_us = label, duration_us, 0
         self._begin_s = perf_counter()
         self._task = self._bar.add_task(label, total=duration_us, pace="starting")
+
+    def note(self, text: str) -> None:
+        """Print it above the bar."""
+        self._bar.console.print(text, highlight=False, markup=False)
 
     def update(self, t_us: int) -> None:
         """Move the bar."""

@@ -7,8 +7,9 @@ of a branch that raises). A parallel kernel may split its instances over threads
 reduce across them: the order of such a sum depends on the number of threads.
 
 numba's cache notices a change of the file that a kernel stands in, but not of the functions and
-constants that the kernel takes from other files; it would go on with the old ones. So the cache
-lies in a folder that is named after the content of all files that kernels are made of.
+constants that the kernel takes from other files; it would go on with the old ones. So the kernels
+of a file are cached in a folder that is named after the content of this file and of all that it
+imports from the package.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -29,9 +31,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Loop over instances that ``compiled_parallel`` spreads over threads; a plain ``range`` elsewhere.
 prange = numba.prange
 
+_ROOT = Path(__file__).resolve().parents[1]
 _RELATIVE_IMPORT = re.compile(r"^from (\.+)([\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 _GENERATIONS = 4
-"""Caches of other states of the code that are kept: who switches between branches needs them."""
+"""Caches of earlier states of a file that are kept: who switches between branches needs them."""
 
 
 def compiled(function: F) -> F:
@@ -39,7 +42,7 @@ def compiled(function: F) -> F:
 
     The type of the function is kept, so that checkers see its annotations.
     """
-    return cast(F, numba.njit(function, cache=True, error_model="numpy"))
+    return _compile(function)
 
 
 def compiled_parallel(function: F) -> F:
@@ -48,61 +51,76 @@ def compiled_parallel(function: F) -> F:
     Each iteration must write only what belongs to it (its instance), for results to be the same
     for any number of threads.
     """
-    return cast(F, numba.njit(function, cache=True, error_model="numpy", parallel=True))
+    return _compile(function, parallel=True)
 
 
-def kernel_sources(root: Path) -> list[Path]:
-    """Return the files that kernels are made of: those that import this module, and theirs.
+def _compile(function: F, *, parallel: bool = False) -> F:
+    config = cast(Any, numba.config)
+    before = config.CACHE_DIR
+    # The folder is looked up while a function is decorated; other libraries keep theirs.
+    config.CACHE_DIR = _folder_of(function.__code__.co_filename)
+    try:
+        made = numba.njit(function, cache=True, error_model="numpy", parallel=parallel)
+        return cast(F, made)
+    finally:
+        config.CACHE_DIR = before
+
+
+@lru_cache(maxsize=256)
+def _folder_of(file: str) -> str:
+    return str(cache_folder(Path(file).resolve(), _cache_home(_ROOT)))
+
+
+def cache_folder(path: Path, home: Path) -> Path:
+    """Return the folder in ``home`` for the kernels of a file as it is now; drop the oldest ones.
 
     Args:
-        root: folder of the package.
+        path: the file, absolute.
+        home: where all files and all of their states have their folders.
     """
-    waiting = [root / "sim" / "compiled.py"]
-    for room in ("sim", "agents"):
-        for path in (root / room).rglob("*.py"):
-            if "compiled import" in path.read_text(encoding="utf-8"):
-                waiting.append(path)
+    digest = hashlib.sha256()
+    for source in kernel_sources(path):
+        digest.update(source.read_bytes())
+    where = path.with_suffix("").parts[len(_ROOT.parts) :] if _ROOT in path.parents else [path.stem]
+    name = "-".join(("kernels", *where))
+    folder = home / f"{name}-{digest.hexdigest()[:16]}"
+    if not folder.exists():
+        with contextlib.suppress(OSError):  # another process may be tidying up as well
+            others = sorted(home.glob(f"{name}-*"), key=lambda other: other.stat().st_mtime)
+            for other in others[: max(0, len(others) - _GENERATIONS)]:
+                shutil.rmtree(other, ignore_errors=True)
+    return folder
+
+
+def kernel_sources(path: Path) -> list[Path]:
+    """Return a file and all that it imports relatively, directly or not, in a fixed order."""
     found: set[Path] = set()
+    waiting = [path]
     while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += _imported(path)
+        source = waiting.pop()
+        if source not in found:
+            found.add(source)
+            waiting += _imported(source)
     return sorted(found)
 
 
+@lru_cache(maxsize=1024)
+def _text(path: Path, _mtime_ns: int) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 def _imported(path: Path) -> set[Path]:
-    """Return the files of this package that a module imports at its top."""
+    """Return the files of the package that a module imports at its top."""
     result = set()
-    for dots, module, names in _RELATIVE_IMPORT.findall(path.read_text(encoding="utf-8")):
+    for dots, module, names in _RELATIVE_IMPORT.findall(_text(path, path.stat().st_mtime_ns)):
         base = path.parents[len(dots) - 1].joinpath(*filter(None, module.split(".")))
         modules = {base / f"{name}.py" for name in re.findall(r"\w+", names)}
-        candidates = {path for path in modules if path.is_file()} or {
+        candidates = {candidate for candidate in modules if candidate.is_file()} or {
             base.with_suffix(".py"),
             base / "__init__.py",
         }
         result |= {candidate for candidate in candidates if candidate.is_file()}
     return result
-
-
-def cache_folder(root: Path, home: Path) -> Path:
-    """Return the folder in ``home`` for the present state of the code, and drop the oldest ones.
-
-    Args:
-        root: folder of the package.
-        home: where all states have their folders.
-    """
-    digest = hashlib.sha256()
-    for path in kernel_sources(root):
-        digest.update(str(path.relative_to(root)).encode())
-        digest.update(path.read_bytes())
-    folder = home / f"kernels-{digest.hexdigest()[:16]}"
-    if not folder.exists():
-        with contextlib.suppress(OSError):  # another process may be tidying up as well
-            others = sorted(home.glob("kernels-*"), key=lambda other: other.stat().st_mtime)
-            for other in others[: max(0, len(others) - _GENERATIONS)]:
-                shutil.rmtree(other, ignore_errors=True)
-    return folder
 
 
 def _cache_home(root: Path) -> Path:
@@ -113,7 +131,3 @@ def _cache_home(root: Path) -> Path:
     if os.access(root, os.W_OK):
         return root / "__pycache__"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wattbench"
-
-
-_ROOT = Path(__file__).resolve().parents[1]
-cast(Any, numba.config).CACHE_DIR = str(cache_folder(_ROOT, _cache_home(_ROOT)))

@@ -22,7 +22,7 @@ class ControllerConfig(PolicyConfig):
     phases: Literal["total", "each"] = "total"
     """total: net power over the phases counts, and the answer is spread so that what remains is
     balanced; each: every phase for itself, as a tariff that meters phases apart asks for."""
-    setpoint_w: PowerW | None = Field(None, ge=-100_000, le=100_000)
+    setpoint_w: PowerW | None = Field(50.0, ge=-100_000, le=100_000)
     """Grid power to aim at (+ import), on each phase a third of it; null: the site's."""
     max_changes_per_min: int = Field(9, ge=1, le=600)
     """Changes of command in any 60 s."""

@@ -27,11 +27,11 @@ class PiConfig(ControllerConfig):
     kind: Literal["pi"] = "pi"
     kp: float = Field(0.2, ge=0, le=10)
     """Watts of command a watt of change of the error."""
-    ki_per_s: float = Field(0.13, ge=0, le=10)
+    ki_per_s: float = Field(0.14, ge=0, le=10)
     """Watts of command a second a watt of error."""
-    deadband_w: PowerW = Field(50.0, ge=0, le=10_000)
+    deadband_w: PowerW = Field(80.0, ge=0, le=10_000)
     """Errors up to this are left alone (on each phase a third of it)."""
-    min_interval_s: DurationS = Field(6.5, ge=0, le=600)
+    min_interval_s: DurationS = Field(6.0, ge=0, le=600)
     """Least time between two changes; less than the dead time makes it swing."""
 
 

@@ -50,7 +50,8 @@ class SmithConfig(ControllerConfig):
     scarcity: float = Field(4.0, ge=0, le=100)
     """By how much the gates rise, in multiples, as the budget goes from full to spent (squared)."""
     mismatch: float = Field(0.3, ge=0, le=1)
-    """How wrong the model may be while a change shows: that part of it widens the gates."""
+    """How wrong the model may be while a change shows, or showed one step ago: this part of the
+    model's step widens the gates. With 1, a change that comes a second late misleads nobody."""
 
 
 class Smith(Controller):
@@ -67,7 +68,7 @@ class Smith(Controller):
         """Forget changes and waits; nothing is drawn."""
         super().reset(seed)
         self._import_since_us: int | None = None
-        self._own_w = 0.0
+        self._own_w = self._moved_w = 0.0
 
     def decide(self, observation: Observation) -> NDArray[np.float64]:
         """Return the phase targets [3]."""
@@ -75,8 +76,9 @@ class Smith(Controller):
         now_us = observation.t_us
         head = observation.values[:HEAD].tolist()
         own = head[OWN_TOTAL]
-        doubt = config.mismatch * abs(own - self._own_w)
-        self._own_w = own
+        moved = abs(own - self._own_w)
+        doubt = config.mismatch * max(moved, self._moved_w)
+        self._own_w, self._moved_w = own, moved
         ahead = 0.0
         if config.slope_s > 0.0:
             past = float(observation.values[_SLOPE_LAG])

@@ -225,11 +225,11 @@ def test_battery_takes_what_is_left(everything: SiteInfo) -> None:
     driven = Driven(everything.actuators)
     ids = [actuator.id for actuator in everything.actuators]
     battery, limit = ids.index("battery"), ids.index("pv")
-    power = driven(0, 5000.0, 1000.0, 1000.0)
-    assert power[battery] == -1500.0  # phase a takes 3500
+    power = driven(0, 5000.0, 1000.0, 0.0)
+    assert power[battery] == -1500.0  # the loads of phase a take 3500
     assert power[limit] == 8000.0
-    assert driven(1, 4999.0, 1000.0, 1000.0)[battery] == pytest.approx(-1499.0, abs=2.0)
-    assert driven(2, 9999.0, 1000.0, 1000.0)[battery] == -3000.0
+    assert driven(1, 4999.0, 1000.0, 0.0)[battery] == pytest.approx(-1499.0, abs=2.0)
+    assert driven(2, 9999.0, 1000.0, 0.0)[battery] == -3000.0
     assert driven(3, 3500.0, 1000.0, 0.0)[battery] == 0.0
     assert driven(4, -500.0, -400.0, 0.0)[battery] == 900.0
     assert driven(5, -5000.0, 0.0, 0.0)[battery] == 2000.0

@@ -1,4 +1,4 @@
-"""The features: what they mean, that they forget nothing and invent nothing, N = 1 like N = many."""
+"""The features: what they mean, that nothing drifts, and that N = 1 equals N = many."""
 
 from __future__ import annotations
 
@@ -222,10 +222,11 @@ def drive(features: Features, seeds: list[int], steps: int, reset_at: dict[int, 
     """Feed each instance the random inputs of its seed; some begin anew on the way."""
     rngs = [np.random.default_rng(seed) for seed in seeds]
     for k in range(steps):
-        for i, rng in enumerate(rngs):
-            if reset_at.get(i) == k:
+        for i, when in reset_at.items():
+            if when == k:
                 features.reset([i], now_us=k * SECOND)
-                rngs[i] = rng = np.random.default_rng(seeds[i])
+                rngs[i] = np.random.default_rng(seeds[i])
+        for i, rng in enumerate(rngs):
             features.reading[:, i] = rng.normal(0.0, 2000.0, 19)
             features.reading[3, i] = features.reading[:3, i].sum()
             if rng.random() < 0.1:

@@ -15,6 +15,9 @@ from wattbench.sim.compiled import (
     kernel_sources,
     prange,
 )
+from wattbench.sim.edge.meter import quantise
+
+ROOT = Path(wattbench.__file__).resolve().parent
 
 
 @compiled
@@ -41,8 +44,8 @@ def test_parallel_loop_gives_the_same_bits_as_one_by_one() -> None:
 
 
 @pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """A package with a kernel that takes a function and a constant from other files."""
+def kernel(tmp_path: Path) -> Path:
+    """The file of a kernel that takes a function and a constant from other files."""
     files = {
         "sim/compiled.py": "",
         "sim/edge/kernel.py": (
@@ -50,48 +53,51 @@ def package(tmp_path: Path) -> Path:
             "from .random import (\n    bits,\n    uniform,\n)\n"
             "from . import sizes\n"
         ),
+        "sim/edge/__init__.py": "",
         "sim/edge/random.py": "from ..deep import SHIFT\n",
         "sim/edge/sizes.py": "N = 3\n",
-        "sim/deep.py": "SHIFT = 1\n",
+        "sim/deep.py": "from .random import x\nSHIFT = 1\n",
         "sim/other.py": "import numpy\n",
-        "agents/policy.py": "from ..sim.other import x\n",
     }
     for name, text in files.items():
         path = tmp_path / "package" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return tmp_path / "package"
+    return tmp_path / "package" / "sim" / "edge" / "kernel.py"
 
 
-def test_sources_are_kernels_and_all_that_they_import(package: Path) -> None:
-    found = {path.relative_to(package).as_posix() for path in kernel_sources(package)}
-    assert found == {
-        "sim/compiled.py",
-        "sim/deep.py",
-        "sim/edge/kernel.py",
-        "sim/edge/random.py",
-        "sim/edge/sizes.py",
-    }
+def test_sources_are_the_file_and_all_that_it_imports(kernel: Path) -> None:
+    sim = kernel.parents[1]
+    assert [path.relative_to(sim).as_posix() for path in kernel_sources(kernel)] == [
+        "compiled.py",
+        "deep.py",
+        "edge/kernel.py",
+        "edge/random.py",
+        "edge/sizes.py",
+    ]
 
 
-def test_cache_moves_when_a_constant_in_another_file_changes(package: Path, tmp_path: Path) -> None:
-    before = cache_folder(package, tmp_path)
-    assert cache_folder(package, tmp_path) == before
-    (package / "sim" / "other.py").write_text("import numpy as np\n")
-    assert cache_folder(package, tmp_path) == before
-    (package / "sim" / "deep.py").write_text("SHIFT = 2\n")
-    assert cache_folder(package, tmp_path) != before
+def test_cache_moves_when_a_constant_in_another_file_changes(kernel: Path, tmp_path: Path) -> None:
+    before = cache_folder(kernel, tmp_path)
+    assert cache_folder(kernel, tmp_path) == before
+    (kernel.parents[1] / "other.py").write_text("import numpy as np\n")
+    assert cache_folder(kernel, tmp_path) == before
+    (kernel.parents[1] / "deep.py").write_text("SHIFT = 2\n")
+    assert cache_folder(kernel, tmp_path) != before
 
 
-def test_only_the_newest_caches_are_kept(package: Path, tmp_path: Path) -> None:
+def test_only_the_newest_caches_of_a_file_are_kept(kernel: Path, tmp_path: Path) -> None:
+    (tmp_path / "kernels-another-0").mkdir()
     for shift in range(10):
-        (package / "sim" / "deep.py").write_text(f"SHIFT = {shift}\n")
-        cache_folder(package, tmp_path).mkdir()
-    assert len(list(tmp_path.glob("kernels-*"))) == 5
+        (kernel.parents[1] / "deep.py").write_text(f"SHIFT = {shift}\n")
+        cache_folder(kernel, tmp_path).mkdir()
+    assert len(list(tmp_path.glob("kernels-kernel-*"))) == 5
+    assert (tmp_path / "kernels-another-0").exists()
 
 
-def test_kernels_of_this_package_use_that_folder() -> None:
-    root = Path(wattbench.__file__).resolve().parent
-    folder = cache_folder(root, Path(numba.config.CACHE_DIR).parent)
-    assert Path(numba.config.CACHE_DIR) == folder
-    assert root / "sim" / "edge" / "random.py" in kernel_sources(root)
+def test_kernels_are_cached_in_the_folder_of_their_file() -> None:
+    assert quantise(2.4, 1.0) == 2.0
+    folder = Path(quantise.stats.cache_path).parent
+    assert folder == cache_folder(ROOT / "sim" / "edge" / "meter.py", folder.parent)
+    # Whoever else uses numba in this process is left alone.
+    assert not str(numba.config.CACHE_DIR).startswith(str(folder))

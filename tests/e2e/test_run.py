@@ -1,0 +1,349 @@
+"""`wattbench run` from a scenario file to verdicts, and every way in which it ends early."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from wattbench.agents.policy import POLICIES, Policy, PolicyConfig, register
+from wattbench.cli_run import RunOptions, judge, run
+from wattbench.evaluation.record import read_record
+from wattbench.hil.bench import Bench, new_folder
+from wattbench.scenarios.load import load_scenario
+
+SCENARIO = """
+name: site
+title: Nine hundred seconds of a summer noon
+plant:
+  kind: export
+  loads:
+    - {id: a1, phase: a, rated_power_w: 2000}
+    - {id: b1, phase: b, rated_power_w: 2000}
+    - {id: c1, phase: c, rated_power_w: 2000}
+profiles:
+  pv: {kind: generated, sky: partly_cloudy}
+clock: {start: 2025-06-21T12:00:00, duration_s: 900}
+policies: [{kind: pi}]
+baselines: [{kind: zero}]
+limits:
+  - {metric: export_energy, max: 100 kWh}
+  - {metric: export_energy, vs: zero, max_ratio: 0.95}
+faults:
+  - {kind: meter_freeze, start_s: 300, duration_s: 60}
+  - {kind: load_stuck_on, load: b1, start_s: 500, duration_s: 60}
+seeds: [1]
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "site.yaml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def one_object(capsys: pytest.CaptureFixture[str]) -> dict:
+    """Return the only object on stdout."""
+    return json.loads(capsys.readouterr().out)
+
+
+def test_json_is_one_object_of_the_stated_shape(scenario, tmp_path, capsys) -> None:
+    code = run(RunOptions(str(scenario), tmp_path / "out"), as_json=True)
+    shown = one_object(capsys)
+    assert code == 0
+    assert shown["verdict"] == "PASS"
+    assert shown["exit_code"] == 0
+    (only,) = shown["runs"]
+    assert set(only) == {
+        "policy", "seed", "path", "verdict", "speed_x_realtime", "measurements",
+    }  # fmt: skip
+    assert (only["policy"], only["seed"], only["verdict"]) == ("pi", 1, "PASS")
+    assert only["speed_x_realtime"] > 100
+    assert only["measurements"]["export_energy@1"] > 0
+    folder = Path(only["path"])
+    assert folder == tmp_path / "out" / "site" / "pi-seed1"
+    for name in ("record.json", "events.jsonl", "timing.parquet", "measurements.json"):
+        assert (folder / name).is_file()
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert "<testsuite" in (folder / "junit.xml").read_text()
+    assert (tmp_path / "out" / "site" / "baseline-zero-seed1" / "record.json").is_file()
+
+
+def test_record_holds_its_baseline_and_the_faults(scenario, tmp_path, capsys) -> None:
+    run(RunOptions(str(scenario), tmp_path), as_json=True)
+    record = read_record(tmp_path / "site" / "pi-seed1")
+    zero = read_record(tmp_path / "site" / "baseline-zero-seed1")
+    stored = record.header.baselines["zero"]["export_energy@1"]
+    assert stored == zero.stored_measurements["export_energy@1"]
+    faults = [
+        (e["t_sim_us"], e["kind"], e["fault"], e.get("load"))
+        for e in record.events
+        if e["kind"].startswith("fault")
+    ]
+    assert faults == [
+        (300_000_000, "fault_start", "meter_freeze", None),
+        (360_000_000, "fault_end", "meter_freeze", None),
+        (500_000_000, "fault_start", "load_stuck_on", "b1"),
+        (560_000_000, "fault_end", "load_stuck_on", "b1"),
+    ]
+    # The frozen meter is older than the policy's limit for most of the minute.
+    stale = record.stream("commands")["kind"] == 3
+    assert 50 <= stale.sum() <= 60
+    assert {"staleness_start", "staleness_end"} <= {e["kind"] for e in record.events}
+    assert record.header.scenario["clock"]["duration_s"] == 900
+    assert record.header.status == "completed"
+    assert record.header.speed_x_realtime > 0
+
+
+def test_judging_the_folder_alone_gives_the_same_verdict(scenario, tmp_path, capsys) -> None:
+    code = run(RunOptions(str(scenario), tmp_path, policies=("pi", "always_on")), as_json=True)
+    first = one_object(capsys)
+    assert [r["verdict"] for r in first["runs"]] == ["PASS", "PASS"]
+    assert judge([tmp_path / "site"], as_json=True) == code
+    again = one_object(capsys)
+    assert {(r["path"], r["verdict"]) for r in again["runs"]} == {
+        (r["path"], r["verdict"]) for r in first["runs"]
+    }
+    assert (tmp_path / "site" / "report.html").is_file()
+
+
+def test_failing_limit_is_exit_code_1(scenario, tmp_path, capsys) -> None:
+    assert run(RunOptions(str(scenario), tmp_path, policies=("zero",)), as_json=False) == 1
+    shown = capsys.readouterr()
+    assert "FAIL" in shown.out
+    assert "(zero)" in shown.out
+    assert "report.html" in shown.out
+    assert "× real time" in shown.err
+
+
+def test_same_seed_twice_gives_the_same_trace_files(scenario, tmp_path, capsys) -> None:
+    for _ in range(2):
+        run(RunOptions(str(scenario), tmp_path), as_json=True)
+    first, second = tmp_path / "site" / "pi-seed1", tmp_path / "site-2" / "pi-seed1"
+    for name in ("truth", "readings", "commands"):
+        path = f"trace/{name}.parquet"
+        assert (first / path).read_bytes() == (second / path).read_bytes()
+    assert (first / "events.jsonl").read_bytes() == (second / "events.jsonl").read_bytes()
+    headers = [read_record(folder).header for folder in (first, second)]
+    assert headers[0].trace_sha256 == headers[1].trace_sha256
+
+
+def test_seeds_policies_and_rig_of_the_command_line_are_in_the_record(
+    scenario, tmp_path, capsys
+) -> None:
+    options = RunOptions(str(scenario), tmp_path, policies=("smith",), seeds=(5, 6), rig="echo")
+    run(options, as_json=True)
+    shown = one_object(capsys)
+    assert [(r["policy"], r["seed"]) for r in shown["runs"]] == [("smith", 5), ("smith", 6)]
+    header = read_record(Path(shown["runs"][1]["path"])).header
+    assert header.rig_name == "echo"
+    assert header.scenario["rig"] == "echo"
+    assert header.scenario["seeds"] == [5, 6]
+    assert [p["kind"] for p in header.scenario["policies"]] == ["smith"]
+
+
+def test_bytes_and_function_calls_agree_within_float32(scenario, tmp_path, capsys) -> None:
+    """The policy never commands, so both rigs see one and the same plant."""
+    for rig in ("direct", "echo"):
+        run(RunOptions(str(scenario), tmp_path / rig, policies=("zero",), rig=rig), as_json=True)
+    readings = [
+        read_record(tmp_path / rig / "site" / "zero-seed1").stream("readings")
+        for rig in ("direct", "echo")
+    ]
+    for column in readings[0]:
+        if column != "meter.received_us":  # over the wire: when the answer came
+            np.testing.assert_allclose(readings[1][column], readings[0][column], rtol=2**-23)
+
+
+def test_wall_clock_runs_the_same_scenario(tmp_path, scenario, capsys) -> None:
+    text = SCENARIO.replace("duration_s: 900", "duration_s: 20")
+    text = text[: text.index("faults:")] + "seeds: [1]\n"
+    scenario.write_text(text)
+    run(RunOptions(str(scenario), tmp_path, policies=("zero",), clock="virtual"), as_json=True)
+    options = RunOptions(str(scenario), tmp_path, policies=("zero",), clock="wall", factor=20)
+    assert run(options, as_json=True) in {0, 1}
+    virtual, wall = (read_record(tmp_path / folder / "zero-seed1") for folder in ("site", "site-2"))
+    assert wall.header.clock_mode == "wall"
+    assert 5 < wall.header.speed_x_realtime <= 20.0
+    for column in ("pv.power_w", "grid.a.power_w", "grid.net.export_energy_wh"):
+        np.testing.assert_array_equal(wall.stream("truth")[column], virtual.stream("truth")[column])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"policies": ("smiht",)}, "did you mean 'smith'"),
+        ({"policies": ("nowhere.onnx",)}, "nowhere.onnx: no such file"),
+        ({"clock": "walls"}, "--clock is 'walls'; allowed: virtual, wall"),
+        ({"rig": "real"}, "--rig is 'real'; allowed: direct, echo"),
+        ({"factor": 10.0}, "give --clock wall too"),
+        ({"clock": "wall", "factor": -1.0}, "--factor is -1"),
+        ({"seeds": (-1,)}, "--seed"),
+    ],
+)
+def test_wrong_options_are_one_line_and_exit_code_2(
+    scenario, tmp_path, capsys, options, said
+) -> None:
+    assert run(RunOptions(str(scenario), tmp_path / "out", **options), as_json=True) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
+    assert json.loads(shown.out) == {
+        "verdict": None, "exit_code": 2, "runs": [], "error": shown.err[len("wattbench: ") : -1],
+    }  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_scenario_and_invalid_file_are_exit_code_2(tmp_path, capsys) -> None:
+    assert run(RunOptions("no_such_scenario", tmp_path), as_json=False) == 2
+    assert "no_such_scenario" in capsys.readouterr().err
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(SCENARIO.replace("phase: b", "phase: q"))
+    assert run(RunOptions(str(broken), tmp_path), as_json=False) == 2
+    assert "broken.yaml:8:" in capsys.readouterr().err
+
+
+def test_folder_that_cannot_be_made_is_one_line(scenario, tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert run(RunOptions(str(scenario), tmp_path / "file"), as_json=False) == 5
+    shown = capsys.readouterr()
+    assert shown.err.startswith("wattbench: cannot write to")
+    assert "Traceback" not in shown.err
+
+
+def test_folder_of_an_earlier_run_is_never_touched(tmp_path) -> None:
+    names = [new_folder(tmp_path, "site").name for _ in range(3)]
+    assert names == ["site", "site-2", "site-3"]
+
+
+class StrangeConfig(PolicyConfig):
+    """A policy of the tests that answers properly for a while."""
+
+    kind: Literal["strange"] = "strange"
+    answer: Literal["nan", "shape", "raise", "none"] = "nan"
+
+
+class Strange(Policy):
+    action = "phase_targets"
+
+    def __init__(self, config, site) -> None:
+        self.answer = config.answer
+
+    def reset(self, seed: int) -> None:
+        self.steps = 0
+
+    def decide(self, observation) -> np.ndarray:
+        self.steps += 1
+        if self.steps < 60:
+            return np.array([1000.0, 1000.0, 1000.0])
+        if self.answer == "raise":
+            raise ZeroDivisionError("no sun")
+        return {
+            "nan": np.array([1000.0, np.nan, 0.0]),
+            "shape": np.zeros(7),
+            "none": None,
+        }[self.answer]
+
+
+@pytest.fixture
+def strange():
+    register(StrangeConfig, Strange)
+    yield StrangeConfig
+    del POLICIES["strange"]
+
+
+@pytest.mark.parametrize("answer", ["nan", "shape", "raise", "none"])
+def test_policy_that_fails_leaves_safe_loads_and_a_record(
+    strange, scenario, tmp_path, answer
+) -> None:
+    experiment = load_scenario(scenario)
+    experiment = experiment.model_copy(
+        update={"policies": (strange(answer=answer),), "baselines": ()}
+    )
+    (result,) = Bench(experiment, tmp_path, measure=lambda record: {}).run()
+    assert result.outcome.cause == "policy"
+    record = read_record(result.folder)
+    assert record.header.status == "error"
+    assert "policy 'strange', step" in record.header.reason
+    assert record.header.safe_state.confirmed is True
+    commands = record.stream("commands")
+    assert commands["kind"][-1] == 3
+    assert [commands[f"guarded.{name}_w"][-1] for name in ("a1", "b1", "c1")] == [0, 0, 0]
+    truth = record.stream("truth")
+    assert max(truth[f"load.{name}.power_w"][-1] for name in ("a1", "b1", "c1")) < 1.0
+    assert truth["load.a1.power_w"].max() > 500.0
+    kinds = [event["kind"] for event in record.events]
+    assert kinds[-3:] == ["run_stopped", "safe_state_command", "safe_state"]
+
+
+def test_crashing_policy_is_exit_code_5_and_the_next_one_still_runs(
+    scenario, tmp_path, capsys
+) -> None:
+    options = RunOptions(str(scenario), tmp_path, policies=("crash_early", "pi"))
+    assert run(options, as_json=True) == 5
+    shown = one_object(capsys)
+    assert shown["verdict"] == "ERROR"
+    assert [(r["policy"], r["verdict"]) for r in shown["runs"]] == [
+        ("crash_early", "ERROR"),
+        ("pi", "PASS"),
+    ]
+
+
+def start(scenario: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    """Start a run paced by the wall clock and wait until it is under way."""
+    code = "from wattbench.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", str(scenario), "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--clock", "wall", "--factor", "10", "--json", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("site/*.partial/events.jsonl")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the run did not start"
+        time.sleep(0.05)
+    time.sleep(1.0)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_in_safe_state_and_a_closed_record(scenario, tmp_path, number) -> None:
+    process = start(scenario, tmp_path)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 4, err
+    assert "Traceback" not in err
+    shown = json.loads(out)
+    assert shown["verdict"] == "ABORTED"
+    assert shown["exit_code"] == 4
+    (folder,) = (tmp_path / "site").iterdir()
+    record = read_record(folder)
+    assert record.header.status == "aborted"
+    assert record.header.reason == f"stopped by {number.name}"
+    assert record.header.safe_state.confirmed is True
+    assert judge([folder], as_json=False) == 4
+
+
+@pytest.mark.slow
+def test_kill_9_leaves_a_record_that_says_interrupted(scenario, tmp_path) -> None:
+    process = start(scenario, tmp_path)
+    process.kill()
+    process.communicate(timeout=60)
+    (folder,) = (tmp_path / "site").iterdir()
+    assert folder.name.endswith(".partial")
+    header = read_record(folder).header
+    assert header.status == "interrupted"
+    assert header.safe_state.confirmed is None
+    assert judge([folder], as_json=False) == 4
