@@ -12,9 +12,7 @@ a note.
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import math
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,38 +21,9 @@ from ..sim.edge.meter import MeterReading
 from .allocator import Allocator
 from .deploy.guard import Guard, near
 from .features import Features
+from .local_time import LocalClock
 from .policy import Observation, Policy, PolicyConfig, PolicyError, SiteInfo, build
 from .refusal import RefusalWatch
-
-_QUARTER_US: Final = 900_000_000
-_MINUTE_US: Final = 60_000_000
-_WEEK_MINUTES: Final = 10_080
-_EPOCH: Final = dt.datetime(1970, 1, 5, tzinfo=dt.UTC)  # a Monday
-
-
-class LocalClock:
-    """Minute of the week (0 = Monday 0:00) in the site's time zone, daylight saving included."""
-
-    def __init__(self, start: dt.datetime) -> None:
-        """Begin at ``start``, which must know its time zone."""
-        if start.tzinfo is None:
-            raise ValueError("the start of a run needs a time zone")
-        self._zone = start.tzinfo
-        self._start_us = (start - _EPOCH) // dt.timedelta(microseconds=1)
-        self._quarter = -1
-        self._offset_us = 0
-
-    def minute_of_week(self, t_us: int) -> int:
-        """Return the minute ``t_us`` after the start."""
-        utc_us = self._start_us + t_us
-        quarter = utc_us // _QUARTER_US
-        # All zones change their offset at a full quarter of an hour: ask them only there.
-        if quarter != self._quarter:
-            self._quarter = quarter
-            instant = _EPOCH + dt.timedelta(microseconds=utc_us)
-            offset = instant.astimezone(self._zone).utcoffset() or dt.timedelta()
-            self._offset_us = offset // dt.timedelta(microseconds=1)
-        return (utc_us + self._offset_us) // _MINUTE_US % _WEEK_MINUTES
 
 
 class Agent:
@@ -76,8 +45,9 @@ class Agent:
         self._deadband_w = config.command_deadband_w
         actuators = len(site.actuators)
         self._width = actuators if self.policy.action == "actuator_power" else 3
+        self._ones = [1.0] * self._width
         self._low_w, self._high_w = (np.array(limit) for limit in site.phase_range_w())
-        self._consumption = site.consumption().sum(axis=0)
+        self._consumption = site.consumption().sum(axis=0).tolist()
         self._reading = self._features.reading[:, 0]
         self._input_us = self._features.input_us[:, 0]
         self.interventions: tuple[str, ...] = ()
@@ -128,8 +98,8 @@ class Agent:
         times[2] = self._clock.minute_of_week(t_us)
         observation = self._observation
         if report_w is not None:
-            self._features.reported_w[:, 0] = self._refusals.take(
-                t_us, report_w, observation.command_w, self._allocator.usable[:, 0]
+            self._features.reported_w[:] = self._refusals.take(
+                t_us, report_w.reshape(-1, 1), self._features.sent_w, self._allocator.usable
             )
         self._features.update(t_us)
         observation.t_us = t_us
@@ -157,16 +127,16 @@ class Agent:
         if action.dtype != np.float64:
             action = _as_float(action, self.name, observation.step)
         watts = action.tolist()
-        total_w = sum(watts)
+        total_w = _weighted(self._ones, watts)
         # A sum is finite only if all of its parts are.
         if not math.isfinite(total_w):
             raise PolicyError(self.name, f"the action is not finite: {watts}", observation.step)
         if self.policy.action == "actuator_power":
-            self._features.asked(float(self._consumption @ action))
+            self._features.asked(_weighted(self._consumption, watts))
             return action.copy()
         if self.policy.action == "phase_deltas":
             action = np.minimum(np.maximum(self._targets_w + action, self._low_w), self._high_w)
-            total_w = sum(action.tolist())
+            total_w = _weighted(self._ones, action.tolist())
             self._targets_w = action
         self._features.asked(total_w)
         return self._allocator.allocate(observation.t_us, action.reshape(3, 1))[:, 0].copy()
@@ -187,6 +157,15 @@ class Agent:
         column = power_w.reshape(-1, 1)
         self._features.sent(t_us, column)
         self._allocator.sent(t_us, column)
+
+
+def _weighted(weights: list[float], watts: list[float]) -> float:
+    # One after the other: "sum" and "@" order and compensate as version and size suggest, and the
+    # batched environment must come to the same bits.
+    total = 0.0
+    for weight, watt in zip(weights, watts, strict=True):
+        total += weight * watt
+    return total
 
 
 def _as_float(action: NDArray[np.generic], policy: str, step: int) -> NDArray[np.float64]:

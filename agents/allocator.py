@@ -26,7 +26,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sim.compiled import compiled
+from ..sim.compiled import compiled, compiled_parallel, prange
 from .policy import SiteInfo
 
 #: More loads than this on one phase are refused: the allocator tries all their subsets.
@@ -34,6 +34,7 @@ MAX_LOADS_A_PHASE: Final = 8
 #: What one switching on adds to the wear, in full-load hours.
 SWITCHING_WEAR_H: Final = 0.05
 
+_BLOCK = 128  # instances that a thread takes at once
 _NEVER_US = -(1 << 60)
 _LOAD, _CHARGER, _BATTERY, _PV_LIMIT = 0.0, 1.0, 2.0, 3.0
 _KINDS = {"load": _LOAD, "charger": _CHARGER, "battery": _BATTERY, "pv_limit": _PV_LIMIT}
@@ -271,8 +272,10 @@ def _allocate(
     usable: Any,
     now_us: int,
     out: Any,
+    first: int,
+    last: int,
 ) -> None:
-    """Allocate for all instances; see :meth:`Allocator.allocate`."""
+    """Allocate for instances ``first`` to ``last`` − 1; see :meth:`Allocator.allocate`."""
     actuators = table.shape[1]
     locks = np.zeros(actuators, dtype=np.int64)
     current, level, wear = np.empty(actuators), np.empty(actuators), np.empty(actuators)
@@ -280,7 +283,7 @@ def _allocate(
     left, room = np.empty(3), np.empty(3)
     best, trial = np.empty(MAX_LOADS_A_PHASE), np.empty(MAX_LOADS_A_PHASE)
     scores = np.empty((2, _SCORES))
-    for i in range(targets_w.shape[1]):
+    for i in range(first, last):
         for k in range(actuators):
             locks[k] = _lock(table, setpoint_w, since_us, k, i, now_us)
             current[k] = setpoint_w[k, i]
@@ -318,12 +321,55 @@ def _allocate(
             out[k, i] = level[k]
 
 
+@compiled_parallel
+def _allocate_many(
+    targets_w: Any,
+    table: Any,
+    order: Any,
+    counts: Any,
+    setpoint_w: Any,
+    since_us: Any,
+    wear_h: Any,
+    usable: Any,
+    now_us: int,
+    out: Any,
+) -> None:
+    """Allocate for all instances, block by block over the cores."""
+    n = targets_w.shape[1]
+    for block in prange((n + _BLOCK - 1) // _BLOCK):
+        first = np.int64(block) * _BLOCK
+        last = min(first + _BLOCK, n)
+        _allocate(
+            targets_w,
+            table,
+            order,
+            counts,
+            setpoint_w,
+            since_us,
+            wear_h,
+            usable,
+            now_us,
+            out,
+            first,
+            last,
+        )
+
+
 @compiled
 def _note_sent(
-    power_w: Any, table: Any, setpoint_w: Any, since_us: Any, wear_h: Any, seen_us: Any, now_us: int
+    power_w: Any,
+    table: Any,
+    setpoint_w: Any,
+    since_us: Any,
+    wear_h: Any,
+    seen_us: Any,
+    now_us: int,
+    mask: Any,
 ) -> None:
     """Take note of set-points sent; see :meth:`Allocator.sent`."""
     for i in range(power_w.shape[1]):
+        if not mask[i]:
+            continue
         hours = (now_us - seen_us[i]) / 3.6e9
         seen_us[i] = now_us
         for k in range(power_w.shape[0]):
@@ -357,6 +403,7 @@ class Allocator:
         self._since_us = np.full((actuators, n), _NEVER_US, dtype=np.int64)
         self._seen_us = np.zeros(n, dtype=np.int64)
         self._out = np.zeros((actuators, n))
+        self._everyone = np.ones(n, dtype=np.bool_)
 
     def reset(self, instances: Any = slice(None), now_us: int = 0) -> None:
         """Forget everything about some instances (an index, a mask, a slice; default: all)."""
@@ -372,7 +419,7 @@ class Allocator:
         The result is the allocator's own array, overwritten at the next call. Nothing is
         remembered: the same question gives the same answer until something is sent.
         """
-        _allocate(
+        arrays = (
             targets_w,
             self._table,
             self._order,
@@ -384,10 +431,17 @@ class Allocator:
             now_us,
             self._out,
         )
+        n = self._out.shape[1]
+        if n > _BLOCK:
+            _allocate_many(*arrays)
+        else:
+            _allocate(*arrays, 0, n)
         return self._out
 
-    def sent(self, now_us: int, power_w: NDArray[np.float64]) -> None:
-        """Take note of the set-points [A, N] that were sent at ``now_us``."""
+    def sent(
+        self, now_us: int, power_w: NDArray[np.float64], mask: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Take note of set-points [A, N] that were sent at ``now_us`` where ``mask`` [N] is set."""
         _note_sent(
             power_w,
             self._table,
@@ -396,6 +450,7 @@ class Allocator:
             self.wear_h,
             self._seen_us,
             now_us,
+            self._everyone if mask is None else mask,
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..sim.compiled import compiled
+from ..sim.compiled import compiled, compiled_parallel, prange
 from ..sim.edge.meter import CURRENT_A as METER_CURRENT_A
 from ..sim.edge.meter import METER_FIELDS, POWER_A, POWER_TOTAL, PV_POWER
 from ..sim.edge.meter import VOLTAGE_A as METER_VOLTAGE_A
@@ -21,7 +21,7 @@ from . import feature_names as names
 #: Ages and times since the last change are reported up to this; also "never".
 MAX_AGE_S: Final = 3600.0
 MAX_AGE_US = int(MAX_AGE_S * 1e6)
-_BLOCK = 256  # instances at once: the rows of a block stay in the cache
+BLOCK = 256  # instances at once: the rows of a block stay in the cache
 
 # Rows of `inputs` (float64) after the meter's fields, and of `input_us` (int64).
 REPORTED_A = METER_FIELDS
@@ -316,6 +316,36 @@ def _lags(rings: Any, plan: Any, out: Any) -> None:
 
 
 @compiled
+def _update_block(
+    inputs: Any,
+    input_us: Any,
+    memory: Any,
+    marks: Any,
+    rings: Any,
+    plan: Any,
+    figures: Any,
+    day: Any,
+    out: Any,
+    now_us: int,
+) -> None:
+    """Advance the features of the instances of a block."""
+    n = out.shape[1]
+    scratch = np.empty((2, n))
+    age_s, good = scratch[0], scratch[1]
+    _accept(inputs, input_us, memory, marks, now_us, good)
+    for i in range(n):
+        age_us = now_us - marks[HELD_AT, i] if marks[STARTED, i] else MAX_AGE_US
+        age_s[i] = max(min(age_us, MAX_AGE_US), 0) * 1e-6
+        out[names.READING_AGE, i] = age_s[i]
+    _own_power(rings, memory, age_s, plan, figures, out)
+    _present(inputs, memory, marks, now_us, figures, out)
+    _clock(input_us, day, out)
+    _push(rings, marks, plan, out)
+    _statistics(rings, plan, out)
+    _lags(rings, plan, out)
+
+
+@compiled
 def update(
     inputs: Any,
     input_us: Any,
@@ -329,25 +359,52 @@ def update(
     now_us: int,
 ) -> None:
     """Advance the features of all instances by one control step; see :meth:`Features.update`."""
-    n = out.shape[1]
-    scratch = np.empty((2, min(n, _BLOCK)))
-    for start in range(0, n, _BLOCK):
-        end = min(start + _BLOCK, n)
-        sub_in, sub_us = inputs[:, start:end], input_us[:, start:end]
-        sub_memory, sub_marks = memory[:, start:end], marks[:, start:end]
-        sub_rings, sub_out = rings[:, start:end], out[:, start:end]
-        age_s, good = scratch[0, : end - start], scratch[1, : end - start]
-        _accept(sub_in, sub_us, sub_memory, sub_marks, now_us, good)
-        for i in range(end - start):
-            age_us = now_us - sub_marks[HELD_AT, i] if sub_marks[STARTED, i] else MAX_AGE_US
-            age_s[i] = max(min(age_us, MAX_AGE_US), 0) * 1e-6
-            sub_out[names.READING_AGE, i] = age_s[i]
-        _own_power(sub_rings, sub_memory, age_s, plan, figures, sub_out)
-        _present(sub_in, sub_memory, sub_marks, now_us, figures, sub_out)
-        _clock(sub_us, day, sub_out)
-        _push(sub_rings, sub_marks, plan, sub_out)
-        _statistics(sub_rings, plan, sub_out)
-        _lags(sub_rings, plan, sub_out)
+    for start in range(0, out.shape[1], BLOCK):
+        end = min(start + BLOCK, out.shape[1])
+        _update_block(
+            inputs[:, start:end],
+            input_us[:, start:end],
+            memory[:, start:end],
+            marks[:, start:end],
+            rings[:, start:end],
+            plan,
+            figures,
+            day,
+            out[:, start:end],
+            now_us,
+        )
+    plan[STEP] += 1
+
+
+@compiled_parallel
+def update_many(
+    inputs: Any,
+    input_us: Any,
+    memory: Any,
+    marks: Any,
+    rings: Any,
+    plan: Any,
+    figures: Any,
+    day: Any,
+    out: Any,
+    now_us: int,
+) -> None:
+    """Do what :func:`update` does, block by block over the cores."""
+    for block in prange((out.shape[1] + BLOCK - 1) // BLOCK):
+        start = np.int64(block) * BLOCK
+        end = min(start + BLOCK, out.shape[1])
+        _update_block(
+            inputs[:, start:end],
+            input_us[:, start:end],
+            memory[:, start:end],
+            marks[:, start:end],
+            rings[:, start:end],
+            plan,
+            figures,
+            day,
+            out[:, start:end],
+            now_us,
+        )
     plan[STEP] += 1
 
 

@@ -89,7 +89,8 @@ class Features:
 
     def update(self, now_us: int) -> None:
         """Advance by one control step; ``now_us`` is the time in µs, the same for all instances."""
-        kernel.update(
+        update = kernel.update_many if self.values.shape[1] > kernel.BLOCK else kernel.update
+        update(
             self._inputs,
             self.input_us,
             self._memory,

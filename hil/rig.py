@@ -140,10 +140,12 @@ class EchoDriver(DirectDriver):
         try:
             reading = await self._sample()
         except self._error as error:
-            begin_us = self._silent_since_us = self._silent_since_us or t_us
-            if self._clock.now_us - begin_us >= to_us(self.LOST_AFTER_S):
-                silent_s = (self._clock.now_us - begin_us) / US_PER_S
-                raise RigError(f"lost the meter: no answer for {silent_s:.0f} s") from error
+            if self._silent_since_us is None:
+                self._silent_since_us = t_us
+            silent_us = self._clock.now_us - self._silent_since_us
+            if silent_us >= to_us(self.LOST_AFTER_S):
+                seconds = silent_us // US_PER_S
+                raise RigError(f"lost the meter: no answer for {seconds} s") from error
             raise ReadingError(str(error)) from error
         self._silent_since_us = None
         return reading

@@ -172,6 +172,8 @@ async def reach_safe_state(
         waited_us = now_us - begin_us
         settled = acted.all() or waited_us >= _IN_FLIGHT_US
         if sequence and settled and plant.within_safe_band():
+            # The trace has whole seconds: let it end with one that shows what was just measured.
+            plant.advance((now_us // US_PER_S + 2) * US_PER_S)
             return _result(events, now_us, waited_us, len(sequence), confirmed=True)
         if waited_us >= TIMEOUT_US:
             return _result(events, now_us, waited_us, len(sequence), confirmed=False)

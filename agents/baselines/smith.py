@@ -40,16 +40,18 @@ class SmithConfig(ControllerConfig):
     """Dead-time compensation, optional slope term, asymmetric send/hold gate."""
 
     kind: Literal["smith"] = "smith"
+    min_interval_s: DurationS = Field(3.0, ge=0, le=600)
+    """Least time between two changes; 8 broadcasts within 9 s fill a coordinator's table."""
     slope_s: DurationS = Field(0.0, ge=0, le=60)
     """How far ahead the surplus is extrapolated with its slope over the last 3 s; 0: not at all."""
-    export_gate_w: PowerW = Field(60.0, ge=0, le=100_000)
+    export_gate_w: PowerW = Field(110.0, ge=0, le=100_000)
     """More export to come than this: send."""
     import_gate_w: PowerW = Field(150.0, ge=0, le=100_000)
     """More import to come than this, for `import_hold_s`: send."""
-    import_hold_s: DurationS = Field(4.0, ge=0, le=600)
-    scarcity: float = Field(4.0, ge=0, le=100)
+    import_hold_s: DurationS = Field(2.0, ge=0, le=600)
+    scarcity: float = Field(5.0, ge=0, le=100)
     """By how much the gates rise, in multiples, as the budget goes from full to spent (squared)."""
-    mismatch: float = Field(0.3, ge=0, le=1)
+    mismatch: float = Field(0.7, ge=0, le=1)
     """How wrong the model may be while a change shows, or showed one step ago: this part of the
     model's step widens the gates. With 1, a change that comes a second late misleads nobody."""
 

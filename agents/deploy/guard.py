@@ -43,7 +43,7 @@ _COMBINATIONS: Final = tuple(
 
 
 @compiled
-def _limit(decided_w: Any, limits: Any, positive_setpoint: bool, out: Any) -> int:
+def limit(decided_w: Any, limits: Any, positive_setpoint: bool, out: Any) -> int:
     """Write what may be sent to ``out`` [A]; return the interventions as bits."""
     bits = 0
     count = out.shape[0]
@@ -95,9 +95,10 @@ class Guard:
         slack = [1e-6 * max(b - a, 1e-3) for a, b in zip(low, high, strict=True)]
         self.safe_w: NDArray[np.float64] = np.array([a.safe_w for a in actuators], dtype=np.float64)
         """[A] the set-points that are safe when nobody is in control."""
-        self._limits = np.array([low, high, min_on, self.safe_w, sink, slack], dtype=np.float64)
-        self._positive_setpoint = site.setpoint_w > 0.0
-        self._max_age_s = math.inf if max_age_s is None else max_age_s
+        self.limits = np.array([low, high, min_on, self.safe_w, sink, slack], dtype=np.float64)
+        """What :func:`limit` takes."""
+        self.positive_setpoint = site.setpoint_w > 0.0
+        self.max_age_s = math.inf if max_age_s is None else max_age_s
         self._shape = self.safe_w.shape
 
     def apply(self, decided_w: Any, age_s: float) -> tuple[NDArray[np.float64], tuple[str, ...]]:
@@ -106,7 +107,7 @@ class Guard:
         ``decided_w`` may be anything; ``age_s`` is the reading's age, infinite if there is none.
         """
         # "not ≤" so that an age that is no number counts as stale
-        if not age_s <= self._max_age_s:
+        if not age_s <= self.max_age_s:
             return self.safe_w.copy(), ("stale",)
         if not isinstance(decided_w, np.ndarray) or decided_w.shape != self._shape:
             return self.safe_w.copy(), ("shape",)
@@ -115,5 +116,5 @@ class Guard:
                 return self.safe_w.copy(), ("shape",)
             decided_w = decided_w.astype(np.float64)
         guarded = np.empty(self._shape)
-        bits = _limit(decided_w, self._limits, self._positive_setpoint, guarded)
+        bits = limit(decided_w, self.limits, self.positive_setpoint, guarded)
         return guarded, _COMBINATIONS[bits]

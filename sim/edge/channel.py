@@ -51,7 +51,9 @@ def latency_quantiles_us(config: MeshConfig) -> NDArray[np.int64]:
 
 
 @compiled
-def next_mesh_state(key: int, second: int, bad: float, leave_good: float, leave_bad: float) -> float:
+def next_mesh_state(
+    key: int, second: int, bad: float, leave_good: float, leave_bad: float
+) -> float:
     """Return the channel's state (1 bad, 0 good) for the second that begins.
 
     ``leave_good`` and ``leave_bad`` are the probabilities a second of leaving either state.
@@ -74,4 +76,4 @@ def message(
     if float(z >> _S40) * _TO_UNIT_24 < loss:
         return -1
     jitter = float((z >> _S12) & _U28) * _TO_UNIT_28 * jitter_us
-    return latency_us[z & _MASK] + int(jitter)
+    return int(latency_us[z & _MASK]) + int(jitter)

@@ -41,4 +41,4 @@ def quantise(value: float, resolution: float) -> float:
     """Round to the nearest multiple of ``resolution``; 0 leaves the value as it is."""
     if resolution <= 0.0:
         return value
-    return np.floor(value / resolution + 0.5) * resolution
+    return float(np.floor(value / resolution + 0.5) * resolution)

@@ -16,16 +16,15 @@ from ..points import Actuator
 from ..random import generator, key
 from . import compilation
 from .config import ExportPlantConfig
-from .devices import FAR
-from .kernel import advance_many, advance_one, read, send, send_one
-from .layout import SECOND_US, Layout, edge_record, layout
-from .network import TILE
+from .devices import FAR, send_tile
+from .kernel import advance_many, advance_tile, read, send
+from .layout import SECOND_US, Layout, edge_record, layout, tables
+from .network import TILE, WORK
 
 STEP_US: Final = 200_000
 """The sub-step; meter periods and control periods are multiples of it."""
 
 _LONG_AGO_US: Final = -(1 << 60)
-_PARALLEL_FROM: Final = 128
 
 
 class SiteBatch:
@@ -64,11 +63,10 @@ class SiteBatch:
         ints, values = compilation.fault_rows(faults, config)
         self._fault_i, self._fault_f = self._one_tile(ints), self._one_tile(values)
         self._edge = edge_record(edge, STEP_US)
-        self._latency_us = latency_quantiles_us(edge.mesh)
-        self._load_phase = np.array(["abc".index(ld.phase) for ld in config.loads], np.int64)
-        self._charger_phase = np.array(
+        self._tables = tables(
+            ["abc".index(load.phase) for load in config.loads],
             [3 if ch.phases == "abc" else "abc".index(ch.phases) for ch in config.chargers],
-            np.int64,
+            latency_quantiles_us(edge.mesh),
         )
         self._profiles = np.ascontiguousarray(profiles, dtype=np.float32)
         if self._profiles.ndim == 2:
@@ -81,7 +79,7 @@ class SiteBatch:
         tiles = (self.n + TILE - 1) // TILE
         self.x = np.zeros((tiles, self.layout.heights["x"], self._lanes))
         self.k = np.zeros((tiles, self.layout.heights["k"], self._lanes), dtype=np.int64)
-        self.trace = np.zeros((0, self.layout.heights["trace"]))
+        self.trace = np.zeros((self.layout.heights["trace"], 0))
         self._start(seeds)
         if profile_of is not None:
             self.put("profile", profile_of)
@@ -91,6 +89,15 @@ class SiteBatch:
         self._sampled_us = np.zeros(self.n, dtype=np.int64)
         self._published_us = np.full(self.n, -1, dtype=np.int64)
         self._everyone = np.ones(self.n, dtype=np.bool_)
+        self._c, self._e = self.layout.c[0], self._edge[0]
+        self._latency_us = self._tables[int(self._c["latency_us"]) :]
+        # A batch of one tile is moved in this thread, without a loop over tiles.
+        self._work = np.zeros(WORK + TILE * len(config.loads))
+        self._one = (
+            (self.x[0], self.k[0], self.p[0], self.q[0], self._fault_i[0], self._fault_f[0])
+            if tiles == 1
+            else None
+        )
 
     def _one_tile(self, column: NDArray[Any]) -> NDArray[Any]:
         return np.repeat(column[None, :, None], self._lanes, axis=2)
@@ -120,7 +127,7 @@ class SiteBatch:
 
     def record_truth(self, seconds: int) -> None:
         """Keep a row of truth of instance 0 for each of the first ``seconds``."""
-        self.trace = np.zeros((seconds, self.layout.heights["trace"]))
+        self.trace = np.zeros((self.layout.heights["trace"], seconds))
 
     def _rows(self, name: str) -> NDArray[Any]:
         matrix = self.layout.fields[name][0]
@@ -130,7 +137,7 @@ class SiteBatch:
     def get(self, name: str) -> NDArray[Any]:
         """Return a field of state or parameters as a copy [row, instance]."""
         rows = self._rows(name)
-        flat = rows.transpose(1, 0, 2).reshape(rows.shape[1], -1)
+        flat = rows.transpose(1, 0, 2).reshape(rows.shape[1], rows.shape[0] * rows.shape[2])
         if flat.shape[1] < self.n:
             return np.tile(flat, (1, -(-self.n // flat.shape[1])))[:, : self.n]
         return flat[:, : self.n].copy()
@@ -152,12 +159,17 @@ class SiteBatch:
         to_us = to_us // STEP_US * STEP_US
         if to_us <= self.now_us:
             return
-        move = advance_many if self.n >= _PARALLEL_FROM else advance_one
-        move(
-            self.layout.c, self._edge, self.x, self.k, self.p, self.q, self._profiles,
-            self._latency_us, self._fault_i, self._fault_f, self._load_phase,
-            self._charger_phase, self.trace, self.n, self.now_us, to_us,
-        )  # fmt: skip
+        if self._one is not None:
+            x, k, p, q, fault_i, fault_f = self._one
+            advance_tile(
+                self._c, self._e, x, k, p, q, self._profiles, self._tables, fault_i, fault_f,
+                self.trace, self._work, self.n, self.now_us, to_us,
+            )  # fmt: skip
+        else:
+            advance_many(
+                self.layout.c, self._edge, self.x, self.k, self.p, self.q, self._profiles,
+                self._tables, self._fault_i, self._fault_f, self.trace, self.n, self.now_us, to_us,
+            )  # fmt: skip
         self.now_us = to_us
 
     def send(
@@ -167,12 +179,18 @@ class SiteBatch:
 
         Rows ``seq``, ``status``, ``ack_us`` and ``effective_us`` tell what became of it.
         """
-        cast = send_one if self.n <= TILE else send
-        cast(
-            self.layout.c, self._edge, self.x, self.k, self.p, self.q, self._latency_us,
-            self._fault_i, self._fault_f, power_w, self._everyone if mask is None else mask,
-            self.n, t_us,
-        )  # fmt: skip
+        who = self._everyone if mask is None else mask
+        if self._one is not None:
+            x, k, p, q, fault_i, fault_f = self._one
+            send_tile(
+                self._c, self._e, x, k, p, q, self._latency_us, fault_i, fault_f, power_w, who,
+                t_us, 0, self.n,
+            )  # fmt: skip
+        else:
+            send(
+                self.layout.c, self._edge, self.x, self.k, self.p, self.q, self._tables,
+                self._fault_i, self._fault_f, power_w, who, self.n, t_us,
+            )  # fmt: skip
 
     def readings(
         self, t_us: int

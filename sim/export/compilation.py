@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from ..faults import (
 )
 from ..points import Actuator
 from . import layout as at
-from .config import EvCharger, ExportPlantConfig
+from .config import EvCharger, ExportPlantConfig, Load
 from .devices import NOMINAL_V
 
 WATER_J_PER_L_K: Final = 4186.0
@@ -38,6 +38,13 @@ _SHARES: Final = {
     "abc": (1 / 3, 1 / 3, 1 / 3),
 }
 _FOREVER_US: Final = 1 << 62
+
+
+class _Put(Protocol):
+    """Sets the rows of a parameter."""
+
+    def __call__(self, name: str, values: Sequence[float] | float) -> None:
+        """Set the rows of ``name``."""
 
 
 def phase_count(charger: EvCharger) -> int:
@@ -116,7 +123,7 @@ def parameters(
     put("resolution_w", [a.resolution_w for a in acts])
     put("safe_w", [a.safe_w for a in acts])
     q[layout.rows("dead_us")] = round(edge.device.dead_time_s * 1e6)
-    units = [*config.loads, *config.chargers]
+    units: list[Load | EvCharger] = [*config.loads, *config.chargers]
     q[layout.rows("min_on_us")] = [round(unit.min_on_s * 1e6) for unit in units]
     q[layout.rows("min_off_us")] = [round(unit.min_off_s * 1e6) for unit in units]
     _put_loads(config, put, step_s)
@@ -137,7 +144,7 @@ def parameters(
     return p, q
 
 
-def _put_loads(config: ExportPlantConfig, put, step_s: float) -> None:  # type: ignore[no-untyped-def]
+def _put_loads(config: ExportPlantConfig, put: _Put, step_s: float) -> None:
     loads = config.loads
     put("rated_w", [load.rated_power_w for load in loads])
     put("w_per_v2", [load.rated_power_w / NOMINAL_V**2 for load in loads])
@@ -155,13 +162,22 @@ def _put_loads(config: ExportPlantConfig, put, step_s: float) -> None:  # type: 
     put("autonomous", [float(t.autonomous_heating) if t else 0.0 for t in tanks])
 
 
-def _put_chargers(config: ExportPlantConfig, put, q, layout: at.Layout, step_s: float) -> None:  # type: ignore[no-untyped-def]
+def _put_chargers(
+    config: ExportPlantConfig,
+    put: _Put,
+    q: NDArray[np.int64],
+    layout: at.Layout,
+    step_s: float,
+) -> None:
     chargers = config.chargers
     put("charger_min_a", [c.min_current_a for c in chargers])
     put("charger_max_a", [c.max_current_a for c in chargers])
     put(
         "charger_ramp_a",
-        [c.max_current_a * (min(step_s / c.ramp_s, 1.0) if c.ramp_s > 0 else 1.0) for c in chargers],
+        [
+            c.max_current_a * (min(step_s / c.ramp_s, 1.0) if c.ramp_s > 0 else 1.0)
+            for c in chargers
+        ],
     )
     size = at.SESSIONS * len(chargers)
     start = np.full(size, _FOREVER_US, dtype=np.int64)
@@ -177,7 +193,7 @@ def _put_chargers(config: ExportPlantConfig, put, q, layout: at.Layout, step_s: 
     put("session_wanted_j", wanted)
 
 
-def _put_pv(config: ExportPlantConfig, put, step_s: float) -> None:  # type: ignore[no-untyped-def]
+def _put_pv(config: ExportPlantConfig, put: _Put, step_s: float) -> None:
     pv = config.pv
     put("pv_peak_w", pv.peak_power_w)
     put("pv_inverter_w", pv.inverter_power_w)
@@ -190,7 +206,7 @@ def _put_pv(config: ExportPlantConfig, put, step_s: float) -> None:  # type: ign
     put("volt_watt_gain", step_s / curve.response_s if curve else 1.0)
 
 
-def _put_battery(config: ExportPlantConfig, put, step_s: float) -> None:  # type: ignore[no-untyped-def]
+def _put_battery(config: ExportPlantConfig, put: _Put, step_s: float) -> None:
     battery = config.battery
     if battery is None:
         put("battery_charge_efficiency", 1.0)
@@ -234,9 +250,11 @@ def fault_rows(
     }
     for f, fault in enumerate(faults):
         ints[4 * f] = kinds[type(fault)]
-        ints[4 * f + 1] = index[fault.load] if isinstance(
-            fault, LoadStuckOn | LoadStuckOff | LoadVanished
-        ) else -1
+        ints[4 * f + 1] = (
+            index[fault.load]
+            if isinstance(fault, LoadStuckOn | LoadStuckOff | LoadVanished)
+            else -1
+        )
         ints[4 * f + 2] = round(fault.start_s * 1e6)
         ints[4 * f + 3] = round((fault.start_s + fault.duration_s) * 1e6)
         match fault:

@@ -228,7 +228,8 @@ class ExportPlantConfig(Model):
             count = sum(load.phase == phase for load in self.loads)
             if count > 4:
                 raise PydanticCustomError(
-                    "count", "at most 4 loads a phase; phase {phase} has {count}",
+                    "count",
+                    "at most 4 loads a phase; phase {phase} has {count}",
                     {"phase": phase, "count": count},
                 )
         return self

@@ -32,7 +32,12 @@ _COUNTER_SHIFT: Final = 32
 
 @compiled
 def settle(
-    wanted: float, now: float, relay: float, idle_us: int, min_on_us: int, min_off_us: int,
+    wanted: float,
+    now: float,
+    relay: float,
+    idle_us: int,
+    min_on_us: int,
+    min_off_us: int,
     refused: bool,
 ) -> tuple[float, float]:
     """Return (target, relay) of a switched device, obeying minimum on and off times.
@@ -67,9 +72,7 @@ def set_load_target(c: Any, x: Any, k: Any, p: Any, q: Any, a: int, i: int, t_us
 
 
 @compiled
-def set_load_targets(
-    c: Any, x: Any, k: Any, p: Any, q: Any, a: int, n: int, t_us: int
-) -> None:
+def set_load_targets(c: Any, x: Any, k: Any, p: Any, q: Any, a: int, n: int, t_us: int) -> None:
     """Do what :func:`set_load_target` does for a row of instances."""
     setpoint, rated = x[c.setpoint_w + a], p[c.rated_w + a]
     floor, ceiling = x[c.floor + a], x[c.ceiling + a]
@@ -118,7 +121,6 @@ def _pop(c: Any, x: Any, k: Any, a: int, i: int, t_us: int) -> None:
     times, values = c.queue_us + a * QUEUE, c.queue_w + a * QUEUE
     while n > 0 and k[times, i] <= t_us:
         x[c.setpoint_w + a, i] = x[values, i]
-        x[c.watchdog + a, i] = 0.0
         n -= 1
         for j in range(n):
             k[times + j, i] = k[times + j + 1, i]
@@ -145,9 +147,7 @@ def apply_due(
                 if a < c.loads:
                     set_load_target(c, x, k, p, q, a, i, t_us)
                 elif a < c.loads + c.chargers:
-                    set_charger_target(
-                        c, x, k, p, q, charger_phase, a - c.loads, i, t_us
-                    )
+                    set_charger_target(c, x, k, p, q, charger_phase, a - c.loads, i, t_us)
 
 
 @compiled
@@ -166,9 +166,7 @@ def enqueue(c: Any, x: Any, k: Any, a: int, i: int, effective_us: int, power_w: 
 
 
 @compiled
-def _fault_value(
-    fault_i: Any, fault_f: Any, kind: int, target: int, i: int, t_us: int
-) -> float:
+def _fault_value(fault_i: Any, fault_f: Any, kind: int, target: int, i: int, t_us: int) -> float:
     """Return the sum of the values of active faults of a kind on a target (−1: any)."""
     total = 0.0
     for f in range(fault_f.shape[0]):
@@ -203,8 +201,20 @@ def _live_broadcasts(c: Any, e: Any, k: Any, fault_i: Any, fault_f: Any, i: int,
 
 @compiled
 def send_tile(
-    c: Any, e: Any, x: Any, k: Any, p: Any, q: Any, latency_us: Any, fault_i: Any, fault_f: Any,
-    power_w: Any, mask: Any, t_us: int, first: int, n: int,
+    c: Any,
+    e: Any,
+    x: Any,
+    k: Any,
+    p: Any,
+    q: Any,
+    latency_us: Any,
+    fault_i: Any,
+    fault_f: Any,
+    power_w: Any,
+    mask: Any,
+    t_us: int,
+    first: int,
+    n: int,
 ) -> None:
     """Broadcast set-points ``power_w[actuator, instance]`` at ``t_us`` where ``mask`` is set.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..compiled import compiled, compiled_parallel, prange
 from ..edge.channel import message, next_mesh_state
+from ..edge.meter import METER_FIELDS
 from ..edge.random import STREAM_REPORT
 from .devices import apply_due, follow_sessions, send_tile, set_load_targets
 from .layout import (
@@ -24,8 +25,9 @@ from .layout import (
     SECOND_US,
 )
 from .metering import mark_window, read_tile, take_sample
-from .network import TILE, scratch, solve_voltages
+from .network import TILE, WORK, fill_work, solve_voltages
 from .tracing import write_row
+
 
 @compiled
 def _load_profiles(c: Any, x: Any, k: Any, profiles: Any, n: int, t_us: int) -> None:
@@ -37,17 +39,14 @@ def _load_profiles(c: Any, x: Any, k: Any, profiles: Any, n: int, t_us: int) -> 
         for f in range(3):
             x[c.house_w + f, i] = now[1 + f]
             x[c.house_var + f, i] = now[4 + f]
-        for a in range(c.loads):
-            x[c.draw_w + a, i] = now[7 + a]
 
 
 @compiled
-def _load_faults(
-    c: Any, x: Any, fault_i: Any, fault_f: Any, n: int, t_us: int
-) -> None:
+def _load_faults(c: Any, x: Any, fault_i: Any, fault_f: Any, n: int, t_us: int) -> None:
     """Set row ``stuck``: 0 none, 1 on, 2 off, 3 vanished."""
     for a in range(c.loads):
-        x[c.stuck + a] = 0.0
+        for i in range(n):
+            x[c.stuck + a, i] = 0.0
     for f in range(fault_f.shape[0]):
         for i in range(n):
             kind = fault_i[4 * f, i]
@@ -68,13 +67,10 @@ def _watchdogs(c: Any, e: Any, x: Any, k: Any, p: Any, n: int, t_us: int) -> Non
     if limit_us < 0:
         return
     for a in range(c.actuators):
-        received, tripped = k[c.received_us + a], x[c.watchdog + a]
-        setpoint, safe = x[c.setpoint_w + a], p[c.safe_w + a]
+        received, setpoint, safe = k[c.received_us + a], x[c.setpoint_w + a], p[c.safe_w + a]
         for i in range(n):
-            expired = t_us - received[i] >= limit_us
-            was, now_w, safe_w = tripped[i], setpoint[i], safe[i]
-            tripped[i] = 1.0 if expired else was
-            setpoint[i] = safe_w if expired else now_w
+            now_w, safe_w = setpoint[i], safe[i]
+            setpoint[i] = safe_w if t_us - received[i] >= limit_us else now_w
 
 
 @compiled
@@ -264,18 +260,24 @@ def _account(c: Any, x: Any, n: int) -> None:
 
 
 @compiled
-def _move_tanks(c: Any, x: Any, p: Any, n: int) -> None:
+def _move_tanks(
+    c: Any, x: Any, k: Any, p: Any, profiles: Any, draws: Any, n: int, t_us: int
+) -> None:
     """Fully mixed tanks over the second that ends: heat in, standing loss, draw.
 
     A draw is served in full while the tank is at its comfort temperature or above, and in
     proportion to (T − cold) below it; what is missing is unserved. No draw cools below the mains.
     """
+    second, last = t_us // SECOND_US - 1, profiles.shape[1] - 1
+    for i in range(n):
+        now = profiles[k[c.profile, i], min(k[c.profile_row, i] + second, last)]
+        for a in range(c.loads):
+            draws[a * TILE + i] = now[7 + a]
     for a in range(c.loads):
         heat, mark = x[c.load_j + a], x[c.load_mark_j + a]
-        temperature, draw = x[c.temperature_c + a], x[c.draw_w + a]
-        lost, delivered = x[c.lost_j + a], x[c.delivered_j + a]
-        unserved, capacity = x[c.unserved_j + a], p[c.heat_j_per_k + a]
-        loss, ambient = p[c.loss_w_per_k + a], p[c.ambient_c + a]
+        temperature, draw = x[c.temperature_c + a], draws[a * TILE : (a + 1) * TILE]
+        delivered, unserved = x[c.delivered_j + a], x[c.unserved_j + a]
+        capacity, loss, ambient = p[c.heat_j_per_k + a], p[c.loss_w_per_k + a], p[c.ambient_c + a]
         cold, comfort = p[c.cold_c + a], p[c.comfort_c + a]
         for i in range(n):
             gained_j = heat[i] - mark[i]
@@ -287,15 +289,12 @@ def _move_tanks(c: Any, x: Any, p: Any, n: int) -> None:
             leak_j = loss[i] * (now - ambient[i])
             after = now + (gained_j - leak_j - drawn_j) / (capacity[i] if tank else 1.0)
             temperature[i] = after if tank else now
-            lost[i] += leak_j if tank else gained_j
             delivered[i] += drawn_j if tank else 0.0
             unserved[i] += draw[i] - drawn_j if tank else 0.0
 
 
 @compiled
-def _report_loads(
-    c: Any, e: Any, x: Any, k: Any, latency_us: Any, n: int, t_us: int
-) -> None:
+def _report_loads(c: Any, e: Any, x: Any, k: Any, latency_us: Any, n: int, t_us: int) -> None:
     """Each load reports its mean power, all of them a little apart within the period."""
     period_s = e.report_period_us // SECOND_US
     for a in range(c.loads):
@@ -312,24 +311,32 @@ def _report_loads(
             x[c.report_old_w + a, i] = x[c.report_new_w + a, i]
             k[c.report_us + a, i] = k[c.report_next_us + a, i]
             x[c.report_new_w + a, i] = energy_j / period_s
-            k[c.report_next_us + a, i] = t_us + min(
-                e.report_latency_us + took, e.report_period_us
-            )
+            k[c.report_next_us + a, i] = t_us + min(e.report_latency_us + took, e.report_period_us)
 
 
 @compiled
-def _advance_tile(
-    c: Any, e: Any, x: Any, k: Any, p: Any, q: Any, profiles: Any, latency_us: Any,
-    fault_i: Any, fault_f: Any, load_phase: Any, charger_phase: Any, trace: Any,
+def advance_tile(
+    c: Any, e: Any, x: Any, k: Any, p: Any, q: Any, profiles: Any, tables: Any,
+    fault_i: Any, fault_f: Any, trace: Any, work: Any,
     n: int, from_us: int, to_us: int,
 ) -> None:  # fmt: skip
+    """Advance one tile of ``n`` instances from one grid time to another.
+
+    ``work`` [WORK + TILE · loads] is the thread's own; nothing in it outlives the call.
+
+    ``trace`` [column, second] gets each second of instance 0; with no seconds nothing is traced.
+    Rows ``reading`` then hold what a client reads at ``to_us``: a bench of one asks for it after
+    every step, and a call of its own would cost more than the step.
+    """
+    load_phase = tables[c.load_phase : c.load_phase + c.loads]
+    charger_phase = tables[c.charger_phase : c.charger_phase + c.chargers]
+    latency_us = tables[c.latency_us :]
     t_us = from_us
-    w = scratch(c, p, n)
+    w, draws = work[:WORK], work[WORK:]
+    fill_work(c, w, p, n)
     while t_us < to_us:
         if t_us % SECOND_US == 0:
-            _begin_second(
-                c, e, x, k, p, q, profiles, fault_i, fault_f, charger_phase, n, t_us
-            )
+            _begin_second(c, e, x, k, p, q, profiles, fault_i, fault_f, charger_phase, n, t_us)
         apply_due(c, x, k, p, q, charger_phase, n, t_us)
         if c.battery > 0:
             _move_battery(c, x, p, n)
@@ -341,86 +348,91 @@ def _advance_tile(
         _account(c, x, n)
         t_us += e.step_us
         if t_us % SECOND_US == 0:
-            _move_tanks(c, x, p, n)
+            _move_tanks(c, x, k, p, profiles, draws, n, t_us)
             if e.report_period_us > 0:
                 _report_loads(c, e, x, k, latency_us, n, t_us)
-            if trace.shape[0] > 0:
-                write_row(c, x, p, trace, t_us // SECOND_US - 1)
+            if trace.shape[1] > 0:
+                write_row(c, e, x, k, p, trace, t_us)
         if t_us % e.period_us == 0:
             take_sample(c, e, x, k, fault_i, fault_f, n, t_us)
         if (t_us + e.window_us) % e.period_us == 0:
             mark_window(c, x, n)
-
-
-@compiled
-def advance_one(
-    rows: Any, edge: Any, x: Any, k: Any, p: Any, q: Any, profiles: Any, latency_us: Any,
-    fault_i: Any, fault_f: Any, load_phase: Any, charger_phase: Any, trace: Any,
-    n: int, from_us: int, to_us: int,
-) -> None:
-    """Advance ``n`` instances in this thread from one grid time to another.
-
-    Matrices are [tile, row, lane]; ``p``, ``q`` and the faults may have one tile for all.
-    ``trace`` gets a row for each second of instance 0; give it no rows to trace nothing.
-    """  # fmt: skip
-    for tile in range(x.shape[0]):
-        _advance_tile(
-            rows[0], edge[0], x[tile], k[tile], p[min(tile, p.shape[0] - 1)],
-            q[min(tile, q.shape[0] - 1)], profiles, latency_us,
-            fault_i[min(tile, fault_i.shape[0] - 1)], fault_f[min(tile, fault_f.shape[0] - 1)],
-            load_phase, charger_phase, trace, min(n - tile * TILE, TILE), from_us, to_us,
-        )  # fmt: skip
+    read_tile(
+        c, e, x, k, to_us, n, x[c.reading : c.reading + METER_FIELDS],
+        k[c.reading_sampled_us], k[c.reading_published_us],
+    )  # fmt: skip
 
 
 @compiled_parallel
 def advance_many(
-    rows: Any, edge: Any, x: Any, k: Any, p: Any, q: Any, profiles: Any, latency_us: Any,
-    fault_i: Any, fault_f: Any, load_phase: Any, charger_phase: Any, trace: Any,
-    n: int, from_us: int, to_us: int,
+    rows: Any,
+    edge: Any,
+    x: Any,
+    k: Any,
+    p: Any,
+    q: Any,
+    profiles: Any,
+    tables: Any,
+    fault_i: Any,
+    fault_f: Any,
+    trace: Any,
+    n: int,
+    from_us: int,
+    to_us: int,
 ) -> None:
-    """Do what :func:`advance_one` does, tile by tile over the cores."""  # fmt: skip
+    """Advance ``n`` instances, tile by tile over the cores; see :func:`advance_tile`.
+
+    Matrices are [tile, row, lane]; ``p``, ``q`` and the faults may have one tile for all.
+    """  # fmt: skip
     for index in prange(x.shape[0]):
-        tile = np.int64(index)  # unsigned in a parallel loop, and then min() gives a float
-        _advance_tile(
+        tile = int(np.int64(index))  # unsigned in a parallel loop: min() would give a float
+        advance_tile(
             rows[0], edge[0], x[tile], k[tile], p[min(tile, p.shape[0] - 1)],
-            q[min(tile, q.shape[0] - 1)], profiles, latency_us,
+            q[min(tile, q.shape[0] - 1)], profiles, tables,
             fault_i[min(tile, fault_i.shape[0] - 1)], fault_f[min(tile, fault_f.shape[0] - 1)],
-            load_phase, charger_phase, trace, min(n - tile * TILE, TILE), from_us, to_us,
+            trace, np.zeros(WORK + TILE * rows[0].loads), min(n - tile * TILE, TILE),
+            from_us, to_us,
         )  # fmt: skip
 
 
 @compiled_parallel
 def send(
-    rows: Any, edge: Any, x: Any, k: Any, p: Any, q: Any, latency_us: Any, fault_i: Any,
-    fault_f: Any, power_w: Any, mask: Any, n: int, t_us: int,
+    rows: Any,
+    edge: Any,
+    x: Any,
+    k: Any,
+    p: Any,
+    q: Any,
+    tables: Any,
+    fault_i: Any,
+    fault_f: Any,
+    power_w: Any,
+    mask: Any,
+    n: int,
+    t_us: int,
 ) -> None:
     """Broadcast ``power_w[actuator, instance]`` at ``t_us`` where ``mask[instance]`` is set."""  # fmt: skip
     for index in prange(x.shape[0]):
-        tile = np.int64(index)
+        tile = int(np.int64(index))
         send_tile(
             rows[0], edge[0], x[tile], k[tile], p[min(tile, p.shape[0] - 1)],
-            q[min(tile, q.shape[0] - 1)], latency_us,
+            q[min(tile, q.shape[0] - 1)], tables[rows[0].latency_us :],
             fault_i[min(tile, fault_i.shape[0] - 1)], fault_f[min(tile, fault_f.shape[0] - 1)],
             power_w, mask, t_us, tile * TILE, min(n - tile * TILE, TILE),
         )  # fmt: skip
 
 
 @compiled
-def send_one(
-    rows: Any, edge: Any, x: Any, k: Any, p: Any, q: Any, latency_us: Any, fault_i: Any,
-    fault_f: Any, power_w: Any, mask: Any, n: int, t_us: int,
-) -> None:
-    """Do what :func:`send` does for a batch of one tile, without starting threads."""  # fmt: skip
-    send_tile(
-        rows[0], edge[0], x[0], k[0], p[0], q[0], latency_us, fault_i[0], fault_f[0], power_w,
-        mask, t_us, 0, n,
-    )  # fmt: skip
-
-
-@compiled
 def read(
-    rows: Any, edge: Any, x: Any, k: Any, n: int, t_us: int,
-    values: Any, sampled_us: Any, published_us: Any,
+    rows: Any,
+    edge: Any,
+    x: Any,
+    k: Any,
+    n: int,
+    t_us: int,
+    values: Any,
+    sampled_us: Any,
+    published_us: Any,
 ) -> None:
     """Read each instance's meter at ``t_us`` into ``values[field, instance]`` and stamps."""  # fmt: skip
     for tile in range(x.shape[0]):

@@ -32,14 +32,21 @@ _WH = 1.0 / 3600.0
 
 
 @compiled
+def _copy(into: Any, values: Any, n: int) -> None:
+    # A loop, not a slice: assigning arrays to slices costs seconds of compilation.
+    for i in range(n):
+        into[i] = values[i]
+
+
+@compiled
 def mark_window(c: Any, x: Any, n: int) -> None:
     """Note the cumulative values at the start of the meter's window."""
     for f in range(3):
-        x[c.meter_mark + f] = x[c.import_j + f]
-        x[c.meter_mark + 3 + f] = x[c.export_j + f]
-        x[c.meter_mark + 6 + f] = x[c.voltage_vs + f]
-        x[c.meter_mark + 9 + f] = x[c.current_a2s + f]
-    x[c.meter_mark + 12] = x[c.pv_j]
+        _copy(x[c.meter_mark + f], x[c.import_j + f], n)
+        _copy(x[c.meter_mark + 3 + f], x[c.export_j + f], n)
+        _copy(x[c.meter_mark + 6 + f], x[c.voltage_vs + f], n)
+        _copy(x[c.meter_mark + 9 + f], x[c.current_a2s + f], n)
+    _copy(x[c.meter_mark + 12], x[c.pv_j], n)
 
 
 @compiled
@@ -75,8 +82,20 @@ def _hold(c: Any, x: Any, k: Any, slot: int, before: int, i: int) -> None:
 
 
 @compiled
-def _spoil(c: Any, e: Any, x: Any, k: Any, row: int, slot: int, before: int, i: int,
-           held: bool, sign: float, offset_w: float, clock_us: int) -> None:
+def _spoil(
+    c: Any,
+    e: Any,
+    x: Any,
+    k: Any,
+    row: int,
+    slot: int,
+    before: int,
+    i: int,
+    held: bool,
+    sign: float,
+    offset_w: float,
+    clock_us: int,
+) -> None:
     """Bend the sample of instance ``i`` as its active faults say."""  # fmt: skip
     if held:
         _hold(c, x, k, slot, before, i)
@@ -143,8 +162,10 @@ def take_sample(
     for i in range(n):
         total[i] = quantise(total[i], resolution_w)
         pv_w[i] = quantise((pv[i] - pv_0[i]) * per_s, resolution_w)
-    k[c.sampled_us + slot] = t_us
-    k[c.published_us + slot] = t_us + e.delay_us
+    sampled, published = k[c.sampled_us + slot], k[c.published_us + slot]
+    for i in range(n):
+        sampled[i] = t_us
+        published[i] = t_us + e.delay_us
     if fault_f.shape[0] == 0:
         return
     for i in range(n):
@@ -155,8 +176,15 @@ def take_sample(
 
 @compiled
 def read_tile(
-    c: Any, e: Any, x: Any, k: Any, t_us: int, n: int,
-    values: Any, sampled_us: Any, published_us: Any,
+    c: Any,
+    e: Any,
+    x: Any,
+    k: Any,
+    t_us: int,
+    n: int,
+    values: Any,
+    sampled_us: Any,
+    published_us: Any,
 ) -> None:
     """Copy each instance's newest sample published by ``t_us`` to ``values[field, instance]``.
 
@@ -171,13 +199,16 @@ def read_tile(
             return
         slot = (newest - back) % c.meter_slots
         row = c.samples + slot * METER_FIELDS
-        stamps, samples = k[c.published_us + slot, :n], k[c.sampled_us + slot, :n]
-        if left == n and (stamps >= 0).all() and (stamps <= t_us).all():
-            # All instances agree, as they do without faults: whole rows at once.
+        stamps, samples = k[c.published_us + slot], k[c.sampled_us + slot]
+        agree = left == n
+        for i in range(n):
+            agree = agree & (stamps[i] >= 0) & (stamps[i] <= t_us)
+        if agree:
+            # As without faults: whole rows at once.
             for f in range(METER_FIELDS):
-                values[f, :n] = x[row + f, :n]
-            sampled_us[:n] = samples
-            published_us[:n] = stamps
+                _copy(values[f], x[row + f], n)
+            _copy(sampled_us, samples, n)
+            _copy(published_us, stamps, n)
             return
         for i in range(n):
             if published_us[i] < 0 and 0 <= stamps[i] <= t_us:

@@ -18,7 +18,9 @@ TILE: Final = 128
 _VR, _VI, _ER, _EI, _P, _Q = 0, 3 * TILE, 6 * TILE, 9 * TILE, 12 * TILE, 15 * TILE
 _RL, _XL, _RN, _XN, _I2 = 18 * TILE, 19 * TILE, 20 * TILE, 21 * TILE, 22 * TILE
 _A, _B, _C, _N = 0, TILE, 2 * TILE, 3 * TILE
-_ROWS = 26
+_ROWS: Final = 26
+WORK: Final = _ROWS * TILE
+"""Length of the work array that :func:`solve_voltages` needs for a tile."""
 
 
 @compiled
@@ -57,17 +59,18 @@ def _currents(w: Any, n: int) -> None:
 
 
 @compiled
-def scratch(c: Any, p: Any, n: int) -> Any:
-    """Return the work array of :func:`solve_voltages` for a tile, its parameters filled in."""
-    w = np.zeros(_ROWS * TILE)
+def fill_work(c: Any, w: Any, p: Any, n: int) -> None:
+    """Copy a tile's source voltages and impedances into the work array ``w`` [WORK]."""
     for f in range(3):
-        w[_ER + f * TILE : _ER + f * TILE + n] = p[c.source_vr + f, :n]
-        w[_EI + f * TILE : _EI + f * TILE + n] = p[c.source_vi + f, :n]
-    w[_RL : _RL + n] = p[c.line_r, :n]
-    w[_XL : _XL + n] = p[c.line_x, :n]
-    w[_RN : _RN + n] = p[c.neutral_r, :n]
-    w[_XN : _XN + n] = p[c.neutral_x, :n]
-    return w
+        re, im = p[c.source_vr + f], p[c.source_vi + f]
+        for i in range(n):
+            w[_ER + f * TILE + i] = re[i]
+            w[_EI + f * TILE + i] = im[i]
+    for i in range(n):
+        w[_RL + i] = p[c.line_r, i]
+        w[_XL + i] = p[c.line_x, i]
+        w[_RN + i] = p[c.neutral_r, i]
+        w[_XN + i] = p[c.neutral_x, i]
 
 
 @compiled
@@ -78,7 +81,7 @@ def solve_voltages(c: Any, x: Any, w: Any, n: int) -> None:
     ``V = E − Z_line·I − Z_neutral·(I_a + I_b + I_c)``, so that current on one phase shifts the
     neutral and with it the others. Constant power, solved by fixed point
     (any textbook on unbalanced distribution networks: Kersting, ch. 4 and 6).
-    ``w`` is the tile's :func:`scratch`.
+    ``w`` is the tile's work array, see :func:`fill_work`.
     """
     for f in range(3):
         o = f * TILE

@@ -40,6 +40,9 @@ class ExportPlant:
         self._stored_wh = self._stored_energy_wh()
         self._ack_rows = self.batch.layout.rows("ack_us")
         self._effective_rows = self.batch.layout.rows("effective_us")
+        self._reading_rows = self.batch.layout.rows("reading")
+        self._sampled_row = self.batch.layout.rows("reading_sampled_us").start
+        self._published_row = self.batch.layout.rows("reading_published_us").start
         self._seq_row = self.batch.layout.rows("seq").start
         self._status_row = self.batch.layout.rows("status").start
 
@@ -51,12 +54,12 @@ class ExportPlant:
     def advance(self, to_us: int) -> None:
         """Simulate up to the last grid time not later than ``to_us``."""
         batch = self.batch
-        if to_us > self._limit_us and batch.now_us < to_us and batch.trace.shape[0]:
+        if to_us > self._limit_us and batch.now_us < to_us and batch.trace.shape[1]:
             batch.advance(min(to_us, self._limit_us))
             if batch.now_us >= self._limit_us:
                 # What comes after the run's end (waiting for the safe state) is simulated
                 # with the last profile row and not part of the trace.
-                kept, batch.trace = batch.trace, batch.trace[:0]
+                kept, batch.trace = batch.trace, batch.trace[:, :0].copy()
                 batch.advance(to_us)
                 batch.trace = kept
             return
@@ -85,10 +88,18 @@ class ExportPlant:
 
     def reading(self, t_us: int) -> MeterReading | None:
         """Return the newest meter sample published by ``t_us``, or None."""
-        values, sampled_us, published_us = self.batch.readings(t_us)
-        if published_us[0] < 0:
+        batch = self.batch
+        if t_us == batch.now_us and t_us > 0:
+            k = batch.k
+            published_us = int(k[0, self._published_row, 0])
+            if published_us < 0:
+                return None
+            values = batch.x[0, self._reading_rows, 0].copy()
+            return MeterReading(values, int(k[0, self._sampled_row, 0]), published_us)
+        fields, sampled, published = batch.readings(t_us)
+        if published[0] < 0:
             return None
-        return MeterReading(values[:, 0].copy(), int(sampled_us[0]), int(published_us[0]))
+        return MeterReading(fields[:, 0].copy(), int(sampled[0]), int(published[0]))
 
     def reports_w(self, t_us: int) -> NDArray[np.float64] | None:
         """Return each load's last power report that arrived by ``t_us`` (NaN: none yet)."""
@@ -114,10 +125,10 @@ class ExportPlant:
 
     def truth(self) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         """Return the truth stream up to now: columns and their units."""
-        seconds = min(self.now_us // SECOND_US, self.batch.trace.shape[0])
+        seconds = min(self.now_us // SECOND_US, self.batch.trace.shape[1])
         return tracing.stream(
             self.batch.layout,
-            self.batch.trace[:seconds],
+            self.batch.trace[:, :seconds],
             [load.id for load in self.config.loads],
             [charger.id for charger in self.config.chargers],
         )

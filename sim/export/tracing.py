@@ -1,4 +1,4 @@
-"""Truth, one row a second: what a trace of one site holds, and how its columns are named."""
+"""Truth, one row a second: what the trace of one site holds, and how its columns are named."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .layout import (
     FLAG_THERMOSTAT,
     FLAG_VANISHED,
     FLAG_WATCHDOG,
+    SECOND_US,
     Layout,
 )
 
@@ -25,13 +26,13 @@ _WH = 1.0 / 3600.0
 @compiled
 def _mean(x: Any, row: int, mark: int) -> float:
     """Return the rise of a cumulative value since its mark, and move the mark."""
-    rise = x[row, 0] - x[mark, 0]
+    rise = float(x[row, 0] - x[mark, 0])
     x[mark, 0] = x[row, 0]
     return rise
 
 
 @compiled
-def _flags(c: Any, x: Any, a: int) -> float:
+def _flags(c: Any, e: Any, x: Any, k: Any, a: int, t_us: int) -> float:
     flags = 0
     if x[c.hot + a, 0] > 0.0:
         flags += FLAG_THERMOSTAT
@@ -39,7 +40,8 @@ def _flags(c: Any, x: Any, a: int) -> float:
         flags += FLAG_CUT_OUT
     if x[c.heating + a, 0] > 0.0:
         flags += FLAG_HEATING
-    if x[c.watchdog + a, 0] > 0.0:
+    # As at the start of the second that ends here, when watchdogs were looked at.
+    if 0 <= e.watchdog_us <= t_us - SECOND_US - k[c.received_us + a, 0]:
         flags += FLAG_WATCHDOG
     stuck = x[c.stuck + a, 0]
     if stuck == 1.0:
@@ -52,9 +54,9 @@ def _flags(c: Any, x: Any, a: int) -> float:
 
 
 @compiled
-def write_row(c: Any, x: Any, p: Any, trace: Any, row: int) -> None:
-    """Write the second that has just ended for instance 0: means, end states, cumulative energies."""
-    out = trace[row]
+def write_row(c: Any, e: Any, x: Any, k: Any, p: Any, trace: Any, t_us: int) -> None:
+    """Write the second that ends at ``t_us`` for instance 0: means, end states, energies."""
+    out = trace[:, t_us // SECOND_US - 1]
     m = c.trace_mark
     for f in range(3):
         bought = _mean(x, c.import_j + f, m + f)
@@ -82,7 +84,7 @@ def write_row(c: Any, x: Any, p: Any, trace: Any, row: int) -> None:
         out[c.t_unserved + a] = x[c.unserved_j + a, 0] * _WH
         out[c.t_delivered + a] = x[c.delivered_j + a, 0] * _WH
         out[c.t_switchings + a] = x[c.switchings + a, 0]
-        out[c.t_flags + a] = _flags(c, x, a)
+        out[c.t_flags + a] = _flags(c, e, x, k, a, t_us)
     m += c.loads
     for j in range(c.chargers):
         u = c.loads + j
@@ -135,18 +137,18 @@ def stream(
         ("t_charger_switchings", [f"charger.{i}.switchings" for i in chargers], "1"),
     ]
     columns: dict[str, NDArray[Any]] = {
-        "t_sim_us": (np.arange(trace.shape[0], dtype=np.int64) + 1) * 1_000_000
+        "t_sim_us": (np.arange(trace.shape[1], dtype=np.int64) + 1) * 1_000_000
     }
     units = {"t_sim_us": "us"}
     for field, paths, unit in names:
         first = layout.fields[field][1]
         for offset, path in enumerate(paths):
-            columns[path] = trace[:, first + offset]
+            columns[path] = trace[first + offset]
             units[path] = unit
     if layout.counts.has_battery:
         first = layout.fields["t_battery"][1]
         battery = [("power_w", "W"), ("soc", "1"), ("stored_energy_wh", "Wh")]
         for offset, (name, unit) in enumerate(battery):
-            columns[f"battery.{name}"] = trace[:, first + offset]
+            columns[f"battery.{name}"] = trace[first + offset]
             units[f"battery.{name}"] = unit
     return columns, units

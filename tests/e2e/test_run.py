@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from wattbench.agents.policy import POLICIES, Policy, PolicyConfig, register
 from wattbench.cli_run import RunOptions, judge, run
-from wattbench.evaluation.record import read_record
+from wattbench.evaluation.record import RecordError, RecordWriter, read_record
 from wattbench.hil.bench import Bench, new_folder
 from wattbench.scenarios.load import load_scenario
+from wattbench.sim.export.plant import ExportPlant
 
 SCENARIO = """
 name: site
@@ -228,7 +229,7 @@ class StrangeConfig(PolicyConfig):
     """A policy of the tests that answers properly for a while."""
 
     kind: Literal["strange"] = "strange"
-    answer: Literal["nan", "shape", "raise", "none"] = "nan"
+    answer: Literal["nan", "shape", "raise", "none", "signal", "hang"] = "nan"
 
 
 class Strange(Policy):
@@ -246,6 +247,13 @@ class Strange(Policy):
             return np.array([1000.0, 1000.0, 1000.0])
         if self.answer == "raise":
             raise ZeroDivisionError("no sun")
+        if self.answer in {"signal", "hang"}:
+            os.kill(os.getpid(), signal.SIGINT)
+            if self.answer == "hang":  # hears nothing until somebody insists
+                time.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(60)
+            return np.zeros(3)
         return {
             "nan": np.array([1000.0, np.nan, 0.0]),
             "shape": np.zeros(7),
@@ -260,15 +268,19 @@ def strange():
     del POLICIES["strange"]
 
 
+def run_strange(scenario: Path, out: Path, policy: PolicyConfig, measure=lambda record: {}):
+    experiment = load_scenario(scenario)
+    experiment = experiment.model_copy(update={"policies": (policy,), "baselines": ()})
+    (result,) = Bench(experiment, out, measure=measure).run()
+    return result
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize("answer", ["nan", "shape", "raise", "none"])
 def test_policy_that_fails_leaves_safe_loads_and_a_record(
     strange, scenario, tmp_path, answer
 ) -> None:
-    experiment = load_scenario(scenario)
-    experiment = experiment.model_copy(
-        update={"policies": (strange(answer=answer),), "baselines": ()}
-    )
-    (result,) = Bench(experiment, tmp_path, measure=lambda record: {}).run()
+    result = run_strange(scenario, tmp_path, strange(answer=answer))
     assert result.outcome.cause == "policy"
     record = read_record(result.folder)
     assert record.header.status == "error"
@@ -282,6 +294,60 @@ def test_policy_that_fails_leaves_safe_loads_and_a_record(
     assert truth["load.a1.power_w"].max() > 500.0
     kinds = [event["kind"] for event in record.events]
     assert kinds[-3:] == ["run_stopped", "safe_state_command", "safe_state"]
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize("answer", ["signal", "hang"])
+def test_signal_in_the_midst_of_a_decision(strange, scenario, tmp_path, answer) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    result = run_strange(scenario, tmp_path, strange(answer=answer))
+    assert result.outcome.cause == "signal"
+    header = read_record(result.folder).header
+    assert header.status == "aborted"
+    assert header.reason == "stopped by SIGINT"
+    assert header.safe_state.confirmed is True
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+def test_error_inside_is_recorded_as_one(strange, scenario, tmp_path, monkeypatch) -> None:
+    def broken(self, t_us):
+        if t_us > 60_000_000:
+            raise ArithmeticError("a bug")
+
+    monkeypatch.setattr("wattbench.sim.export.plant.ExportPlant.reports_w", broken)
+    result = run_strange(scenario, tmp_path, strange())
+    assert result.outcome.cause == "inside"
+    header = read_record(result.folder).header
+    assert (header.status, header.reason) == ("error", "ArithmeticError: a bug")
+    assert header.safe_state.confirmed is True
+
+
+def test_full_disk_is_one_line_after_the_loads_are_safe(
+    scenario, tmp_path, capsys, monkeypatch
+) -> None:
+    sent = []
+    event, send = RecordWriter.event, ExportPlant.send
+
+    def full(self, t_sim_us, kind, **data):
+        if t_sim_us > 100_000_000:
+            raise RecordError("cannot write the record: No space left on device")
+        event(self, t_sim_us, kind, **data)
+
+    def note(self, t_us, power_w):
+        sent.append(power_w.tolist())
+        return send(self, t_us, power_w)
+
+    monkeypatch.setattr(RecordWriter, "event", full)
+    monkeypatch.setattr(ExportPlant, "send", note)
+    options = RunOptions(str(scenario), tmp_path, policies=("always_on",))
+    assert run(options, as_json=False) == 5
+    shown = capsys.readouterr()
+    (line,) = [line for line in shown.err.splitlines() if line.startswith("wattbench: ")]
+    assert "No space left on device" in line
+    assert sent[-1] == [0.0, 0.0, 0.0]
+    (folder,) = (tmp_path / "site").iterdir()
+    assert read_record(folder).header.status == "error"
 
 
 def test_crashing_policy_is_exit_code_5_and_the_next_one_still_runs(

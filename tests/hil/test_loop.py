@@ -1,4 +1,5 @@
 import math
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -241,6 +242,26 @@ def test_late_loop_skips_the_ticks_that_are_over(control) -> None:
     ]
     (missed,) = [data for _, kind, data in run.events.list if kind == "deadline_missed"]
     assert missed == {"late_s": 2.4, "skipped": 2}
+
+
+def test_decision_that_takes_the_whole_period_is_no_miss(control) -> None:
+    run = control(lambda seen: [seen.t_us / 1e5, 0.0], delay_us=S, duration_s=10)
+    assert run.events.list == []
+    assert [t_us for t_us, _ in run.plant.sent] == [k * S for k in range(3, 11)]
+
+
+def test_slow_policy_misses_its_deadline_on_the_wall_clock(control) -> None:
+    def plan(seen):
+        if 5 * S <= seen.t_us < 6 * S:
+            time.sleep(0.11)  # 2.2 s of simulated time
+        return [500.0, 0.0]
+
+    run = control(plan, clock=WallClock(factor=20), duration_s=10)
+    (missed,) = [data for _, kind, data in run.events.list if kind == "deadline_missed"]
+    assert missed["late_s"] > 1.0
+    assert missed["skipped"] >= 1
+    assert run.timing["decide_ns"].max() > 0.1e9
+    assert len(run.readings["t_sim_us"]) < 10
 
 
 def test_same_run_twice_leaves_the_same_streams(control) -> None:
