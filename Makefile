@@ -22,7 +22,7 @@ help:
 	@echo "make docs        write the generated files anew  make docs-check  fail if one is out of date"
 	@echo "make wheel       build dist/*.whl                make clean   remove all of the above"
 
-demo: $(VENV)/.installed-core
+demo: $(VENV)/.compiled
 	@rm -rf runs/demo
 	$(BIN)/wattbench run demo --out runs
 
@@ -73,6 +73,12 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install -c constraints.txt setuptools
 	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@ $(VENV)/.installed-core
+
+# Part of the installation: the kernels, compiled for this machine (later runs find them).
+$(VENV)/.compiled: $(VENV)/.installed-core
+	@echo "Compiling the kernels for this machine ..."
+	@$(BIN)/python -m wattbench.precompile
+	@touch $@
 
 $(BIN)/python:
 	@found=""; \

@@ -337,7 +337,7 @@ def _allocate_many(
     """Allocate for all instances, block by block over the cores."""
     n = targets_w.shape[1]
     for block in prange((n + _BLOCK - 1) // _BLOCK):
-        first = np.int64(block) * _BLOCK
+        first: Any = np.int64(block) * _BLOCK  # unsigned in a parallel loop, and min() a float
         last = min(first + _BLOCK, n)
         _allocate(
             targets_w,

@@ -391,7 +391,7 @@ def update_many(
 ) -> None:
     """Do what :func:`update` does, block by block over the cores."""
     for block in prange((out.shape[1] + BLOCK - 1) // BLOCK):
-        start = np.int64(block) * BLOCK
+        start: Any = np.int64(block) * BLOCK  # unsigned in a parallel loop, and min() a float
         end = min(start + BLOCK, out.shape[1])
         _update_block(
             inputs[:, start:end],

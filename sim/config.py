@@ -101,7 +101,7 @@ Fraction = Annotated[float, *_meta("1")]
 
 
 class Model(BaseModel):
-    """Base of every configuration model: unknown keys are errors, NaN is one, instances are frozen."""
+    """Base of configuration models: unknown keys and NaN are errors, instances are frozen."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True

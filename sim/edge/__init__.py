@@ -1,0 +1,1 @@
+"""What lies between truth and reading, and between command and effect."""

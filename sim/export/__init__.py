@@ -1,0 +1,1 @@
+"""The export plant: a three-phase site with PV and controllable loads."""

@@ -162,14 +162,39 @@ class SiteBatch:
         if self._one is not None:
             x, k, p, q, fault_i, fault_f = self._one
             advance_tile(
-                self._c, self._e, x, k, p, q, self._profiles, self._tables, fault_i, fault_f,
-                self.trace, self._work, self.n, self.now_us, to_us,
-            )  # fmt: skip
+                self._c,
+                self._e,
+                x,
+                k,
+                p,
+                q,
+                self._profiles,
+                self._tables,
+                fault_i,
+                fault_f,
+                self.trace,
+                self._work,
+                self.n,
+                self.now_us,
+                to_us,
+            )
         else:
             advance_many(
-                self.layout.c, self._edge, self.x, self.k, self.p, self.q, self._profiles,
-                self._tables, self._fault_i, self._fault_f, self.trace, self.n, self.now_us, to_us,
-            )  # fmt: skip
+                self.layout.c,
+                self._edge,
+                self.x,
+                self.k,
+                self.p,
+                self.q,
+                self._profiles,
+                self._tables,
+                self._fault_i,
+                self._fault_f,
+                self.trace,
+                self.n,
+                self.now_us,
+                to_us,
+            )
         self.now_us = to_us
 
     def send(
@@ -183,14 +208,37 @@ class SiteBatch:
         if self._one is not None:
             x, k, p, q, fault_i, fault_f = self._one
             send_tile(
-                self._c, self._e, x, k, p, q, self._latency_us, fault_i, fault_f, power_w, who,
-                t_us, 0, self.n,
-            )  # fmt: skip
+                self._c,
+                self._e,
+                x,
+                k,
+                p,
+                q,
+                self._latency_us,
+                fault_i,
+                fault_f,
+                power_w,
+                who,
+                t_us,
+                0,
+                self.n,
+            )
         else:
             send(
-                self.layout.c, self._edge, self.x, self.k, self.p, self.q, self._tables,
-                self._fault_i, self._fault_f, power_w, who, self.n, t_us,
-            )  # fmt: skip
+                self.layout.c,
+                self._edge,
+                self.x,
+                self.k,
+                self.p,
+                self.q,
+                self._tables,
+                self._fault_i,
+                self._fault_f,
+                power_w,
+                who,
+                self.n,
+                t_us,
+            )
 
     def readings(
         self, t_us: int
@@ -201,9 +249,16 @@ class SiteBatch:
         been published yet.
         """
         read(
-            self.layout.c, self._edge, self.x, self.k, self.n, t_us, self._values,
-            self._sampled_us, self._published_us,
-        )  # fmt: skip
+            self.layout.c,
+            self._edge,
+            self.x,
+            self.k,
+            self.n,
+            t_us,
+            self._values,
+            self._sampled_us,
+            self._published_us,
+        )
         return self._values, self._sampled_us, self._published_us
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -57,39 +58,71 @@ def actuators(config: ExportPlantConfig, edge: EdgeConfig) -> tuple[Actuator, ..
     safe_w = edge.device.safe_power_w
     result = [
         Actuator(
-            load.id, "load", _SHARES[load.phase], 0.0, load.rated_power_w, 0.0,
-            load.resolution_w, load.min_on_s, load.min_off_s, min(safe_w, load.rated_power_w),
+            load.id,
+            "load",
+            _SHARES[load.phase],
+            0.0,
+            load.rated_power_w,
+            0.0,
+            load.resolution_w,
+            load.min_on_s,
+            load.min_off_s,
+            min(safe_w, load.rated_power_w),
             "left on it overheats and imports; left off it does not take the surplus",
         )
         for load in config.loads
-    ]  # fmt: skip
+    ]
     for charger in config.chargers:
         per_ampere_w = NOMINAL_V * phase_count(charger)
         result.append(
             Actuator(
-                charger.id, "charger", _SHARES[charger.phases], 0.0,
-                charger.max_current_a * per_ampere_w, charger.min_current_a * per_ampere_w,
-                per_ampere_w, charger.min_on_s, charger.min_off_s, 0.0,
+                charger.id,
+                "charger",
+                _SHARES[charger.phases],
+                0.0,
+                charger.max_current_a * per_ampere_w,
+                charger.min_current_a * per_ampere_w,
+                per_ampere_w,
+                charger.min_on_s,
+                charger.min_off_s,
+                0.0,
                 "left on it overloads the connection; left off the car leaves empty",
             )
-        )  # fmt: skip
+        )
     battery = config.battery
     if battery is not None and battery.mode == "commanded":
         result.append(
             Actuator(
-                "battery", "battery", _SHARES[battery.phases], -battery.max_charge_w,
-                battery.max_discharge_w, 0.0, 1.0, 0.0, 0.0, 0.0,
+                "battery",
+                "battery",
+                _SHARES[battery.phases],
+                -battery.max_charge_w,
+                battery.max_discharge_w,
+                0.0,
+                1.0,
+                0.0,
+                0.0,
+                0.0,
                 "left discharging it exports; left charging it imports",
             )
-        )  # fmt: skip
+        )
     if config.pv.curtailable:
         limit_w = config.pv.inverter_power_w
         result.append(
             Actuator(
-                "pv", "pv_limit", _SHARES[config.pv.phases], 0.0, limit_w, 0.0, 1.0, 0.0, 0.0,
-                limit_w, "left low it throws energy away",
+                "pv",
+                "pv_limit",
+                _SHARES[config.pv.phases],
+                0.0,
+                limit_w,
+                0.0,
+                1.0,
+                0.0,
+                0.0,
+                limit_w,
+                "left low it throws energy away",
             )
-        )  # fmt: skip
+        )
     return tuple(result)
 
 
@@ -135,8 +168,8 @@ def parameters(
         [supply.source_voltage_a_v, supply.source_voltage_b_v, supply.source_voltage_c_v]
     )
     angle = np.array([0.0, -2 * np.pi / 3, 2 * np.pi / 3])
-    put("source_vr", volts * np.cos(angle))
-    put("source_vi", volts * np.sin(angle))
+    put("source_vr", (volts * np.cos(angle)).tolist())
+    put("source_vi", (volts * np.sin(angle)).tolist())
     put("line_r", supply.line_resistance_ohm)
     put("line_x", supply.line_reactance_ohm)
     put("neutral_r", supply.neutral_resistance_ohm)
@@ -190,14 +223,14 @@ def _put_chargers(
             wanted[row] = stay.energy_wh * 3600.0
     q[layout.rows("session_start_us")] = start
     q[layout.rows("session_end_us")] = end
-    put("session_wanted_j", wanted)
+    put("session_wanted_j", wanted.tolist())
 
 
 def _put_pv(config: ExportPlantConfig, put: _Put, step_s: float) -> None:
     pv = config.pv
     put("pv_peak_w", pv.peak_power_w)
     put("pv_inverter_w", pv.inverter_power_w)
-    put("pv_tan_phi", np.sqrt(1.0 / pv.power_factor**2 - 1.0))
+    put("pv_tan_phi", math.sqrt(1.0 / pv.power_factor**2 - 1.0))
     put("pv_share", _SHARES[pv.phases])
     curve = pv.volt_watt
     # Without a curve the limit lies where no voltage reaches it.

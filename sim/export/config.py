@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -199,7 +200,7 @@ class EvCharger(Model):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         stays = sorted(self.sessions, key=lambda session: session.plug_in_s)
-        for before, after in zip(stays, stays[1:], strict=False):
+        for before, after in itertools.pairwise(stays):
             if after.plug_in_s < before.unplug_s:
                 raise PydanticCustomError("order", "sessions must not overlap", {})
         return self

@@ -45,7 +45,7 @@ def settle(
     ``wanted`` is where the set-point would go, ``now`` where the device is, ``idle_us`` the time
     since it last switched. A device that must stay on stays where it is, one that must stay off
     stays off. ``refused`` (thermostat, cut-out, failure) opens the relay at once.
-    """  # fmt: skip
+    """
     on = 1.0 if wanted > 0.0 else 0.0
     wait_us = min_on_us if relay > 0.0 else min_off_us
     moves = (on == relay) | (idle_us >= wait_us) | refused
@@ -61,9 +61,14 @@ def set_load_target(c: Any, x: Any, k: Any, p: Any, q: Any, a: int, i: int, t_us
     wanted = min(max(wanted, x[c.floor + a, i]), ceiling)
     relay = x[c.relay + a, i]
     target, new = settle(
-        wanted, x[c.duty + a, i], relay, t_us - k[c.switched_us + a, i],
-        q[c.min_on_us + a, i], q[c.min_off_us + a, i], ceiling <= 0.0,
-    )  # fmt: skip
+        wanted,
+        x[c.duty + a, i],
+        relay,
+        t_us - k[c.switched_us + a, i],
+        q[c.min_on_us + a, i],
+        q[c.min_off_us + a, i],
+        ceiling <= 0.0,
+    )
     x[c.target + a, i] = target
     if new != relay:
         x[c.relay + a, i] = new
@@ -105,9 +110,14 @@ def set_charger_target(
         amperes = 0.0
     relay = x[c.relay + u, i]
     target, new = settle(
-        amperes, x[c.charger_a + j, i], relay, t_us - k[c.switched_us + u, i],
-        q[c.min_on_us + u, i], q[c.min_off_us + u, i], refused,
-    )  # fmt: skip
+        amperes,
+        x[c.charger_a + j, i],
+        relay,
+        t_us - k[c.switched_us + u, i],
+        q[c.min_on_us + u, i],
+        q[c.min_off_us + u, i],
+        refused,
+    )
     x[c.charger_target_a + j, i] = target
     if new != relay:
         x[c.relay + u, i] = new
@@ -218,9 +228,10 @@ def send_tile(
 ) -> None:
     """Broadcast set-points ``power_w[actuator, instance]`` at ``t_us`` where ``mask`` is set.
 
-    ``first`` is the instance that the tile's first column holds, ``n`` how many it holds. Fills rows ``status`` (see ``edge.channel``), ``seq``, and per actuator ``ack_us`` and
+    ``first`` is the instance that the tile's first column holds, ``n`` how many it holds. Fills
+    rows ``status`` (see ``edge.channel``), ``seq``, and per actuator ``ack_us`` and
     ``effective_us`` (−1: lost, or dropped by the device).
-    """  # fmt: skip
+    """
     for i in range(n):
         if not mask[first + i]:
             continue

@@ -65,6 +65,7 @@ class Counts:
 
 def _float_state(n: Counts) -> dict[str, int]:
     load, charger, act = n.loads, n.chargers, n.actuators
+    # fmt: off
     return {
         # devices
         "setpoint_w": act, "queue_w": QUEUE * act, "relay": load + charger,

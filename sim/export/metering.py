@@ -53,7 +53,7 @@ def mark_window(c: Any, x: Any, n: int) -> None:
 def _faults(
     fault_i: Any, fault_f: Any, key: int, n: int, i: int, t_us: int
 ) -> tuple[bool, float, float, int]:
-    """Return (no new sample, sign, offset in W, clock error in µs) of instance ``i`` at ``t_us``."""
+    """Return (no new sample, sign, offset in W, clock error in µs) of instance ``i``."""
     held, sign, offset_w, clock_us = False, 1.0, 0.0, 0
     for f in range(fault_f.shape[0]):
         if not fault_i[4 * f + 2, i] <= t_us < fault_i[4 * f + 3, i]:
@@ -96,7 +96,7 @@ def _spoil(
     offset_w: float,
     clock_us: int,
 ) -> None:
-    """Bend the sample of instance ``i`` as its active faults say."""  # fmt: skip
+    """Bend the sample of instance ``i`` as its active faults say."""
     if held:
         _hold(c, x, k, slot, before, i)
         return
@@ -189,7 +189,7 @@ def read_tile(
     """Copy each instance's newest sample published by ``t_us`` to ``values[field, instance]``.
 
     ``published_us`` is −1 where there is none yet.
-    """  # fmt: skip
+    """
     newest = t_us // e.period_us
     for i in range(n):
         published_us[i] = -1

@@ -1,0 +1,62 @@
+"""Compile the kernels of a bench run ahead, so that the first run need not wait for it.
+
+``python -m wattbench.precompile`` compiles the plant's kernels in this process and the agents' in
+another beside it; with the name of one half, only that one. What is compiled lands in the compile
+cache (see ``sim/compiled.py``) and is found there by every later process.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+
+import numpy as np
+
+from .agents.agent import Agent
+from .agents.policy import POLICIES, SiteInfo
+from .sim.edge.config import EdgeConfig
+from .sim.export.config import ExportPlantConfig
+
+_SECOND_US = 1_000_000
+_CONFIG = {"loads": [{"id": "a1", "phase": "a", "rated_power_w": 1500}]}
+
+
+def compile_plant() -> None:
+    """Compile what advances, commands and reads one site."""
+    from .sim.export.plant import ExportPlant
+
+    config = ExportPlantConfig.model_validate(_CONFIG)
+    profiles = np.zeros((3, 8), dtype=np.float32)
+    plant = ExportPlant(config, EdgeConfig(), profiles, [], 1, 2 * _SECOND_US)
+    plant.advance(_SECOND_US)
+    plant.send(_SECOND_US, np.zeros(1))
+
+
+def compile_agents() -> None:
+    """Compile features and allocator for one site."""
+    from .sim.export.compilation import actuators
+
+    edge = EdgeConfig()
+    config = ExportPlantConfig.model_validate(_CONFIG)
+    start = dt.datetime(2025, 6, 21, tzinfo=dt.UTC)
+    site = SiteInfo.of(actuators(config, edge), edge, start=start)
+    agent = Agent(POLICIES["pi"].config(), site)
+    agent.guard(agent.decide(agent.observe(0, None, float("inf"))))
+    agent.sent(0, np.zeros(1))
+
+
+def main() -> None:
+    """Compile both halves side by side, or the one that is named."""
+    halves = {"plant": compile_plant, "agents": compile_agents}
+    if len(sys.argv) > 1:
+        halves[sys.argv[1]]()
+        return
+    with subprocess.Popen([sys.executable, "-m", "wattbench.precompile", "agents"]) as beside:
+        compile_plant()
+    if beside.returncode:
+        raise SystemExit(beside.returncode)
+
+
+if __name__ == "__main__":
+    main()
