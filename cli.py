@@ -134,6 +134,30 @@ def judge(
     raise typer.Exit(judge_records(runs, as_json=as_json))
 
 
+@app.command()
+def audit(
+    scenarios: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SCENARIO]…", help="Files or library names; default: the library."),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="How many seeds are tried; default: the scenario's."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes that run side by side.")] = 2,
+    out: Annotated[
+        Path | None, typer.Option(help="Keep the records in this folder; default: nowhere.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold scenarios to what they promise: bad policies fail in them, a good one passes."""
+    from .cli_audit import AuditOptions
+    from .cli_audit import audit as audit_scenarios
+
+    options = AuditOptions(tuple(scenarios or ()), seeds, jobs, out)
+    raise typer.Exit(audit_scenarios(options, as_json=as_json))
+
+
 def main() -> None:
     """Run the command line; an unexpected exception is one line and exit code 5."""
     for stream in (sys.stdout, sys.stderr):

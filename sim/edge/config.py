@@ -66,6 +66,16 @@ class MeshConfig(Model):
     ack_jitter_s: DurationS = Field(0.5, ge=0, le=5)
     """Each load waits a random time up to this before its unicast reply."""
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.route_repair_min_s > self.route_repair_max_s:
+            raise PydanticCustomError(
+                "order",
+                "route_repair_min_s must not exceed route_repair_max_s ({most} s)",
+                {"most": self.route_repair_max_s},
+            )
+        return self
+
 
 class DeviceConfig(Model):
     """What every commanded device does between receiving a command and acting on it."""
@@ -96,3 +106,14 @@ class EdgeConfig(Model):
     meter: MeterConfig = MeterConfig()
     mesh: MeshConfig = MeshConfig()
     device: DeviceConfig = DeviceConfig()
+
+    @model_validator(mode="after")
+    def _queue_suffices(self) -> Self:
+        # A device holds as many commands as the table lets through while one is under way.
+        if self.device.dead_time_s > self.mesh.broadcast_table_s:
+            raise PydanticCustomError(
+                "order",
+                "device.dead_time_s must not exceed mesh.broadcast_table_s ({table} s)",
+                {"table": self.mesh.broadcast_table_s},
+            )
+        return self

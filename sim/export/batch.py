@@ -79,7 +79,7 @@ class SiteBatch:
         tiles = (self.n + TILE - 1) // TILE
         self.x = np.zeros((tiles, self.layout.heights["x"], self._lanes))
         self.k = np.zeros((tiles, self.layout.heights["k"], self._lanes), dtype=np.int64)
-        self.trace = np.zeros((self.layout.heights["trace"], 0))
+        self.trace = np.zeros((0, self.layout.heights["trace"]))
         self._start(seeds)
         if profile_of is not None:
             self.put("profile", profile_of)
@@ -126,8 +126,11 @@ class SiteBatch:
         self.put("v", np.hypot(vr, vi))
 
     def record_truth(self, seconds: int) -> None:
-        """Keep a row of truth of instance 0 for each of the first ``seconds``."""
-        self.trace = np.zeros((self.layout.heights["trace"], seconds))
+        """Keep the truth of instance 0 over the last ``seconds`` seconds in ``trace``; 0: stop.
+
+        Second n (from 0) is row n modulo ``seconds``.
+        """
+        self.trace = np.zeros((seconds, self.layout.heights["trace"]))
 
     def _rows(self, name: str) -> NDArray[Any]:
         matrix = self.layout.fields[name][0]

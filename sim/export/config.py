@@ -116,6 +116,18 @@ class Tank(Model):
                 "comfort_c must lie below thermostat_c ({top} °C)",
                 {"top": self.thermostat_c},
             )
+        if self.cold_water_c >= self.comfort_c:
+            raise PydanticCustomError(
+                "order",
+                "cold_water_c must lie below comfort_c ({comfort} °C)",
+                {"comfort": self.comfort_c},
+            )
+        if self.initial_c + self.initial_spread_k >= self.cut_out_c:
+            raise PydanticCustomError(
+                "order",
+                "initial_c + initial_spread_k must lie below cut_out_c ({cut} °C)",
+                {"cut": self.cut_out_c},
+            )
         return self
 
 
@@ -180,8 +192,11 @@ class EvSession(Model):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.unplug_s <= self.plug_in_s:
-            raise PydanticCustomError("order", "unplug_s must be later than plug_in_s", {})
+        # Cars come and go at whole seconds; a shorter stay might fall between two of them.
+        if self.unplug_s < self.plug_in_s + 1.0:
+            raise PydanticCustomError(
+                "order", "unplug_s must be later than plug_in_s by at least 1 s", {}
+            )
         return self
 
 
@@ -199,6 +214,12 @@ class EvCharger(Model):
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
+        if self.min_current_a > self.max_current_a:
+            raise PydanticCustomError(
+                "order",
+                "min_current_a must not exceed max_current_a ({most} A)",
+                {"most": self.max_current_a},
+            )
         stays = sorted(self.sessions, key=lambda session: session.plug_in_s)
         for before, after in itertools.pairwise(stays):
             if after.plug_in_s < before.unplug_s:

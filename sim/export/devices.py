@@ -33,7 +33,7 @@ _COUNTER_SHIFT: Final = 32
 @compiled
 def settle(
     wanted: float,
-    now: float,
+    before: float,
     relay: float,
     idle_us: int,
     min_on_us: int,
@@ -42,14 +42,15 @@ def settle(
 ) -> tuple[float, float]:
     """Return (target, relay) of a switched device, obeying minimum on and off times.
 
-    ``wanted`` is where the set-point would go, ``now`` where the device is, ``idle_us`` the time
-    since it last switched. A device that must stay on stays where it is, one that must stay off
-    stays off. ``refused`` (thermostat, cut-out, failure) opens the relay at once.
+    ``wanted`` is where the set-point would go, ``before`` the target up to now, ``idle_us`` the
+    time since it last switched. A device that must stay on keeps its target, and does not stop
+    half way up its ramp; one that must stay off stays off. ``refused`` (thermostat, cut-out,
+    failure) opens the relay at once.
     """
     on = 1.0 if wanted > 0.0 else 0.0
     wait_us = min_on_us if relay > 0.0 else min_off_us
     moves = (on == relay) | (idle_us >= wait_us) | refused
-    held = now if relay > 0.0 else 0.0
+    held = before if relay > 0.0 else 0.0
     return (wanted if moves else held), (on if moves else relay)
 
 
@@ -62,7 +63,7 @@ def set_load_target(c: Any, x: Any, k: Any, p: Any, q: Any, a: int, i: int, t_us
     relay = x[c.relay + a, i]
     target, new = settle(
         wanted,
-        x[c.duty + a, i],
+        x[c.target + a, i],
         relay,
         t_us - k[c.switched_us + a, i],
         q[c.min_on_us + a, i],
@@ -81,14 +82,14 @@ def set_load_targets(c: Any, x: Any, k: Any, p: Any, q: Any, a: int, n: int, t_u
     """Do what :func:`set_load_target` does for a row of instances."""
     setpoint, rated = x[c.setpoint_w + a], p[c.rated_w + a]
     floor, ceiling = x[c.floor + a], x[c.ceiling + a]
-    duty, target, relay = x[c.duty + a], x[c.target + a], x[c.relay + a]
+    target, relay = x[c.target + a], x[c.relay + a]
     switched, switchings = k[c.switched_us + a], x[c.switchings + a]
     min_on, min_off = q[c.min_on_us + a], q[c.min_off_us + a]
     for i in range(n):
         wanted = min(max(setpoint[i] / rated[i], floor[i]), ceiling[i])
         was = relay[i]
         target[i], relay[i] = settle(
-            wanted, duty[i], was, t_us - switched[i], min_on[i], min_off[i], ceiling[i] <= 0.0
+            wanted, target[i], was, t_us - switched[i], min_on[i], min_off[i], ceiling[i] <= 0.0
         )
         changed = relay[i] != was
         switchings[i] += 1.0 if changed else 0.0
@@ -111,7 +112,7 @@ def set_charger_target(
     relay = x[c.relay + u, i]
     target, new = settle(
         amperes,
-        x[c.charger_a + j, i],
+        x[c.charger_target_a + j, i],
         relay,
         t_us - k[c.switched_us + u, i],
         q[c.min_on_us + u, i],
@@ -285,7 +286,7 @@ def _set_charger_targets(
     per_ampere_w = NOMINAL_V * (3.0 if charger_phase[j] == 3 else 1.0)
     setpoint, most, least = x[c.setpoint_w + u], p[c.charger_max_a + j], p[c.charger_min_a + j]
     session, wanted, plugged = x[c.session_j + j], x[c.wanted_j + j], x[c.plugged + j]
-    now, target, relay = x[c.charger_a + j], x[c.charger_target_a + j], x[c.relay + u]
+    target, relay = x[c.charger_target_a + j], x[c.relay + u]
     switched, switchings = k[c.switched_us + u], x[c.switchings + u]
     min_on, min_off = q[c.min_on_us + u], q[c.min_off_us + u]
     for i in range(n):
@@ -294,7 +295,7 @@ def _set_charger_targets(
         amperes = 0.0 if refused | (amperes < least[i]) else amperes
         was = relay[i]
         target[i], relay[i] = settle(
-            amperes, now[i], was, t_us - switched[i], min_on[i], min_off[i], refused
+            amperes, target[i], was, t_us - switched[i], min_on[i], min_off[i], refused
         )
         changed = relay[i] != was
         switchings[i] += 1.0 if changed else 0.0

@@ -46,7 +46,8 @@ def advance_tile(
 
     ``work`` [WORK + TILE · loads] is the thread's own; nothing in it outlives the call.
 
-    ``trace`` [column, second] gets each second of instance 0; with no seconds nothing is traced.
+    ``trace`` [second, column] gets each second of instance 0, again from its first row when it is
+    full; with no rows nothing is traced.
     Rows ``reading`` then hold what a client reads at ``to_us``: a bench of one asks for it after
     every step, and a call of its own would cost more than the step.
     """
@@ -73,8 +74,8 @@ def advance_tile(
             move_tanks(c, x, k, p, profiles, draws, n, t_us)
             if e.report_period_us > 0:
                 report_loads(c, e, x, k, latency_us, n, t_us)
-            if trace.shape[1] > 0:
-                write_row(c, e, x, k, p, trace, t_us)
+            if trace.shape[0] > 0:
+                write_row(c, e, x, k, p, q, trace, t_us)
         if t_us % e.period_us == 0:
             take_sample(c, e, x, k, fault_i, fault_f, n, t_us)
         if (t_us + e.window_us) % e.period_us == 0:
@@ -126,7 +127,7 @@ def advance_many(
             tables,
             fault_i[min(tile, fault_i.shape[0] - 1)],
             fault_f[min(tile, fault_f.shape[0] - 1)],
-            trace,
+            trace if tile == 0 else np.zeros((trace.shape[0], 0)),  # instance 0 is in the first
             np.zeros(WORK + TILE * rows[0].loads),
             min(n - tile * TILE, TILE),
             from_us,

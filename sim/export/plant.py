@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,15 @@ from ..edge.meter import MeterReading
 from ..faults import FaultConfig
 from ..points import Actuator
 from . import tracing
-from .batch import SiteBatch
+from .batch import STEP_US, SiteBatch
 from .config import ExportPlantConfig
 from .layout import SECOND_US
+
+_CHUNK: Final = 512
+"""Seconds that are traced row by row before they are moved to columns. A row a second straight
+into columns of a day touches a hundred pages of memory."""
+
+_NEVER_US: Final = 1 << 62
 
 
 class ExportPlant:
@@ -32,9 +38,12 @@ class ExportPlant:
     ) -> None:
         self.config, self.edge = config, edge
         self.batch = SiteBatch(config, edge, profiles, faults, [seed])
-        self.batch.record_truth(duration_us // SECOND_US)
+        self.batch.record_truth(_CHUNK)
         self.actuators: tuple[Actuator, ...] = self.batch.actuators
         self._limit_us = duration_us // SECOND_US * SECOND_US
+        self._truth = np.empty((self.batch.trace.shape[1], duration_us // SECOND_US))
+        self._kept = 0
+        self._border_us = min(_CHUNK * SECOND_US, self._limit_us)
         self._acked_us: list[NDArray[np.int64]] = []
         self._effective_us: list[NDArray[np.int64]] = []
         self._stored_wh = self._stored_energy_wh()
@@ -52,22 +61,35 @@ class ExportPlant:
         return self.batch.now_us
 
     def advance(self, to_us: int) -> None:
-        """Simulate up to the last grid time not later than ``to_us``."""
+        """Simulate up to the last grid time not later than ``to_us``.
+
+        What comes after the run's end (waiting for the safe state) follows the last row of the
+        profiles and is not part of the trace.
+        """
         batch = self.batch
-        if to_us > self._limit_us and batch.now_us < to_us and batch.trace.shape[1]:
-            batch.advance(min(to_us, self._limit_us))
-            if batch.now_us >= self._limit_us:
-                # What comes after the run's end (waiting for the safe state) is simulated
-                # with the last profile row and not part of the trace.
-                kept, batch.trace = batch.trace, batch.trace[:, :0].copy()
-                batch.advance(to_us)
-                batch.trace = kept
-            return
+        while to_us >= self._border_us:
+            batch.advance(self._border_us)
+            self._keep()
         batch.advance(to_us)
+
+    def _keep(self) -> None:
+        """Move what was traced since the last time to where columns are contiguous."""
+        batch = self.batch
+        seconds = min(batch.now_us, self._limit_us) // SECOND_US
+        rows = batch.trace[self._kept % _CHUNK : self._kept % _CHUNK + seconds - self._kept]
+        self._truth[:, self._kept : seconds] = rows.T
+        self._kept = seconds
+        if seconds * SECOND_US >= self._limit_us:
+            batch.record_truth(0)
+            self._border_us = _NEVER_US
+        else:
+            chunk = (seconds // _CHUNK + 1) * _CHUNK
+            self._border_us = min(chunk * SECOND_US, self._limit_us)
 
     def send(self, t_us: int, power_w: NDArray[np.float64]) -> tuple[int, int]:
         """Broadcast set-points [actuator] in W; return (sequence number, status).
 
+        The plant is advanced to ``t_us``: the channel is as good or bad as it is then.
         Status is one of ``edge.channel``'s; a refused broadcast has sequence number −1.
 
         Raises:
@@ -78,6 +100,8 @@ class ExportPlant:
                 f"set-points must be {len(self.actuators)} finite numbers, got {power_w!r}"
             )
         batch = self.batch
+        if t_us >= batch.now_us + STEP_US:
+            self.advance(t_us)
         batch.send(t_us, np.ascontiguousarray(power_w)[:, None])
         status = int(batch.k[0, self._status_row, 0])
         if status != 0:
@@ -87,8 +111,10 @@ class ExportPlant:
         return int(batch.k[0, self._seq_row, 0]) - 1, status
 
     def reading(self, t_us: int) -> MeterReading | None:
-        """Return the newest meter sample published by ``t_us``, or None."""
+        """Return the newest meter sample published by ``t_us``, or None; advances to ``t_us``."""
         batch = self.batch
+        if t_us >= batch.now_us + STEP_US:
+            self.advance(t_us)
         if t_us == batch.now_us and t_us > 0:
             k = batch.k
             published_us = int(k[0, self._published_row, 0])
@@ -125,10 +151,11 @@ class ExportPlant:
 
     def truth(self) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         """Return the truth stream up to now: columns and their units."""
-        seconds = min(self.now_us // SECOND_US, self.batch.trace.shape[1])
+        if self._border_us < _NEVER_US:
+            self._keep()
         return tracing.stream(
             self.batch.layout,
-            self.batch.trace[:, :seconds],
+            self._truth[:, : self._kept],
             [load.id for load in self.config.loads],
             [charger.id for charger in self.config.chargers],
         )

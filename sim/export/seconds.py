@@ -178,5 +178,5 @@ def report_loads(c: Any, e: Any, x: Any, k: Any, latency_us: Any, n: int, t_us: 
                 continue
             x[c.report_old_w + a, i] = x[c.report_new_w + a, i]
             k[c.report_us + a, i] = k[c.report_next_us + a, i]
-            x[c.report_new_w + a, i] = energy_j / period_s
+            x[c.report_new_w + a, i] = energy_j / min(period_s, t_us // SECOND_US)
             k[c.report_next_us + a, i] = t_us + min(e.report_latency_us + took, e.report_period_us)

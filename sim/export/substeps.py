@@ -73,15 +73,18 @@ def add_pv(c: Any, x: Any, p: Any, n: int) -> None:
 
 @compiled
 def add_loads(c: Any, x: Any, p: Any, load_phase: Any, n: int) -> None:
-    """Ramp each load towards its target; its power is proportional to the voltage squared."""
+    """Ramp each load towards its target; its power is proportional to the voltage squared.
+
+    A contact that opens (thermostat, cut-out, failure) sets the ceiling to 0 and knows no ramp.
+    """
     dt_s = c.step_s
     for a in range(c.loads):
         target, duty, step = x[c.target + a], x[c.duty + a], p[c.ramp + a]
-        factor, energy = p[c.w_per_v2 + a], x[c.load_j + a]
+        factor, energy, ceiling = p[c.w_per_v2 + a], x[c.load_j + a], x[c.ceiling + a]
         volts, p_w = x[c.v + load_phase[a]], x[c.p_w + load_phase[a]]
         for i in range(n):
             now = duty[i]
-            now = min(max(target[i], now - step[i]), now + step[i])
+            now = min(min(max(target[i], now - step[i]), now + step[i]), ceiling[i])
             duty[i] = now
             power = now * factor[i] * (volts[i] * volts[i])
             p_w[i] += power

@@ -17,6 +17,7 @@ from .layout import (
     FLAG_VANISHED,
     FLAG_WATCHDOG,
     SECOND_US,
+    SESSIONS,
     Layout,
 )
 
@@ -54,9 +55,9 @@ def _flags(c: Any, e: Any, x: Any, k: Any, a: int, t_us: int) -> float:
 
 
 @compiled
-def write_row(c: Any, e: Any, x: Any, k: Any, p: Any, trace: Any, t_us: int) -> None:
+def write_row(c: Any, e: Any, x: Any, k: Any, p: Any, q: Any, trace: Any, t_us: int) -> None:
     """Write the second that ends at ``t_us`` for instance 0: means, end states, energies."""
-    out = trace[:, t_us // SECOND_US - 1]
+    out = trace[(t_us // SECOND_US - 1) % trace.shape[0]]
     m = c.trace_mark
     for f in range(3):
         bought = _mean(x, c.import_j + f, m + f)
@@ -91,7 +92,12 @@ def write_row(c: Any, e: Any, x: Any, k: Any, p: Any, trace: Any, t_us: int) -> 
         out[c.t_charger_power + j] = _mean(x, c.charger_j + j, m + j)
         out[c.t_charger_setpoint + j] = x[c.setpoint_w + u, 0]
         out[c.t_session + j] = x[c.session_j + j, 0] * _WH
-        out[c.t_charger_unserved + j] = x[c.charger_unserved_j + j, 0] * _WH
+        unserved_j = x[c.charger_unserved_j + j, 0]
+        # A car that leaves now is booked by the second that begins; a run may end before it.
+        end_us = c.session_end_us + SESSIONS * j + k[c.session + j, 0]
+        if x[c.plugged + j, 0] > 0.0 and t_us >= q[end_us, 0]:
+            unserved_j += max(x[c.wanted_j + j, 0] - x[c.session_j + j, 0], 0.0)
+        out[c.t_charger_unserved + j] = unserved_j * _WH
         out[c.t_plugged + j] = x[c.plugged + j, 0]
         out[c.t_charger_switchings + j] = x[c.switchings + u, 0]
     if c.battery > 0:
@@ -103,9 +109,9 @@ def write_row(c: Any, e: Any, x: Any, k: Any, p: Any, trace: Any, t_us: int) -> 
 
 
 def stream(
-    layout: Layout, trace: NDArray[np.float64], loads: list[str], chargers: list[str]
+    layout: Layout, truth: NDArray[np.float64], loads: list[str], chargers: list[str]
 ) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return (columns, units) of the truth stream from the rows that :func:`write_row` wrote.
+    """Return (columns, units) of the truth stream; ``truth`` [column, second] as traced.
 
     The first column is ``t_sim_us``, the end of each second.
     """
@@ -137,18 +143,18 @@ def stream(
         ("t_charger_switchings", [f"charger.{i}.switchings" for i in chargers], "1"),
     ]
     columns: dict[str, NDArray[Any]] = {
-        "t_sim_us": (np.arange(trace.shape[1], dtype=np.int64) + 1) * 1_000_000
+        "t_sim_us": (np.arange(truth.shape[1], dtype=np.int64) + 1) * 1_000_000
     }
     units = {"t_sim_us": "us"}
     for field, paths, unit in names:
         first = layout.fields[field][1]
         for offset, path in enumerate(paths):
-            columns[path] = trace[first + offset]
+            columns[path] = truth[first + offset]
             units[path] = unit
     if layout.counts.has_battery:
         first = layout.fields["t_battery"][1]
         battery = [("power_w", "W"), ("soc", "1"), ("stored_energy_wh", "Wh")]
         for offset, (name, unit) in enumerate(battery):
-            columns[f"battery.{name}"] = trace[first + offset]
+            columns[f"battery.{name}"] = truth[first + offset]
             units[f"battery.{name}"] = unit
     return columns, units

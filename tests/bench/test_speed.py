@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simpy
-
 from wattbench.evaluation.metrics import measure
 from wattbench.hil.bench import Bench
 from wattbench.hil.selection import select_policies

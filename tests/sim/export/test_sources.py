@@ -20,7 +20,7 @@ def test_inverter_clips_what_the_modules_could_give(lab) -> None:
     sun = np.array([0, 0.25, 0.5, 1, 1.25, 0.5])
     pv = Pv(peak_power_w=8000, inverter_power_w=6000)
     site = lab.Site(seconds=5, sun=sun, pv=pv).run(5)
-    assert site["pv.available_power_w"].tolist() == [0, 2000, 4000, 6000, 6000]
+    np.testing.assert_allclose(site["pv.available_power_w"], [0, 2000, 4000, 6000, 6000])
     np.testing.assert_allclose(site["pv.power_w"], site["pv.available_power_w"])
     np.testing.assert_allclose(site["grid.b.power_w"], -site["pv.power_w"] / 3)
 
@@ -134,19 +134,18 @@ def test_battery_loses_what_its_efficiencies_say_and_stops_at_its_bounds(lab) ->
     store = battery(
         charge_efficiency=0.8, discharge_efficiency=0.9, soc_min=0.2, soc_max=0.6, initial_soc=0.2
     )
-    house_w = np.zeros((3001, 3))
-    house_w[1500:, 0] = 1000
-    sun = np.where(np.arange(3001) < 1500, 1.0, 0.0)
+    house_w = np.zeros((5001, 3))
+    house_w[2500:, 0] = 1000
+    sun = np.where(np.arange(5001) < 2500, 1.0, 0.0)
     pv = Pv(peak_power_w=1000, inverter_power_w=1000)
-    site = lab.Site(seconds=3000, sun=sun, house_w=house_w, pv=pv, battery=store).run(3000)
+    site = lab.Site(seconds=5000, sun=sun, house_w=house_w, pv=pv, battery=store).run(5000)
     soc, power_w = site["battery.soc"], site["battery.power_w"]
-    assert soc[1499] == pytest.approx(0.6, abs=1e-12)
+    assert soc[2499] == pytest.approx(0.6, abs=1e-12)
     assert soc[-1] == pytest.approx(0.2, abs=1e-12)
-    taken_wh, given_wh = -power_w[:1500].sum() / 3600, power_w[1500:].sum() / 3600
-    assert taken_wh * 0.8 == pytest.approx(400, rel=1e-3)
-    # Until the sun sets it is full and idle; what it was charged with comes out again, less 28 %.
-    assert given_wh == pytest.approx(400 * 0.9, rel=2e-3)
-    assert power_w[1498] == 0
+    # 400 Wh between its bounds: more must go in, less comes out.
+    assert -power_w[:2500].sum() / 3600 * 0.8 == pytest.approx(400, rel=1e-9)
+    assert power_w[2500:].sum() / 3600 == pytest.approx(400 * 0.9, rel=1e-9)
+    assert power_w[2498] == 0
     assert power_w[-1] == 0
 
 
@@ -260,14 +259,6 @@ def test_car_that_leaves_as_the_run_ends_is_booked(lab) -> None:
     assert site["charger.ev.unserved_energy_wh"][-1] == pytest.approx(100)
 
 
-def test_stay_within_one_second_does_not_block_the_next(lab) -> None:
-    site = charging(lab, (5.2, 5.8, 3), (10, 20, 100), phases="a")
-    site.act(1, 0, 2300)
-    site.run(30)
-    assert site["charger.ev.power_w"][10:20].sum() > 20_000
-    assert site["charger.ev.unserved_energy_wh"][9] == pytest.approx(3)
-
-
 def test_minimum_times_of_a_charger(lab) -> None:
     site = charging(lab, (0, 60, 1e5), phases="a", min_on_s=10, min_off_s=20)
     site.act(2, 0, 2300)
@@ -294,6 +285,7 @@ def test_charger_ramps(lab) -> None:
     site.act(20.2, 0, 1380)
     site.run(40)
     amperes = site["grid.a.current_a"]
-    assert (np.diff(amperes[:10]) == pytest.approx(1, rel=0.1)).all()
+    # 10 A in 10 s; the first second lacks one of its five steps.
+    np.testing.assert_allclose(np.diff(amperes[1:10]), 1, rtol=0.01)
     assert amperes[11] == pytest.approx(10)
     assert amperes[30] == pytest.approx(6)
