@@ -44,7 +44,7 @@ def see(
     for i in range(published_us.shape[0]):
         there = published_us[i] >= 0
         if there and (
-            sampled_us[i] > seen[SEEN_SAMPLED, i] or False and published_us[i] != seen[SEEN_PUBLISHED, i]
+            sampled_us[i] != seen[SEEN_SAMPLED, i] or published_us[i] != seen[SEEN_PUBLISHED, i]
         ):
             seen[SEEN_SAMPLED, i], seen[SEEN_PUBLISHED, i] = sampled_us[i], published_us[i]
             seen[SEEN_AT, i] = now_us

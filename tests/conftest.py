@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 # Two processes that write one compile cache can mix up entries. Each pytest-xdist worker, and the
 # commands that it starts, therefore has a cache of its own; it is kept from one run to the next.
 _worker = os.environ.get("PYTEST_XDIST_WORKER")
 if _worker is not None:
     _cache = Path(__file__).resolve().parents[1] / ".cache" / "numba" / _worker
     os.environ["NUMBA_CACHE_DIR"] = str(_cache)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch that writes golden traces anew."""
+    parser.addoption("--update-golden", action="store_true", help="write golden traces anew")

@@ -123,7 +123,7 @@ def _formula(scenario: Mapping[str, Any]) -> str:
     imports, unserved = (number(float(weights[f"{k}_weight"])) for k in ("import", "unserved"))
     return (
         f"J = export + {imports} · import + {unserved} · unserved energy "
-        f"+ {imports} · (energy stored at the start − at the end)"
+        f"+ {imports} · max(0, energy stored at the start − at the end)"
     )
 
 

@@ -127,7 +127,7 @@ def advance_many(
             tables,
             fault_i[min(tile, fault_i.shape[0] - 1)],
             fault_f[min(tile, fault_f.shape[0] - 1)],
-            trace if tile == 0 else np.zeros((trace.shape[0], 0)),  # instance 0 is in the first
+            trace if tile == 0 else np.zeros((0, 0)),  # instance 0 is in the first
             np.zeros(WORK + TILE * rows[0].loads),
             min(n - tile * TILE, TILE),
             from_us,

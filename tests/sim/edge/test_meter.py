@@ -129,7 +129,7 @@ def test_values_are_multiples_of_the_resolutions(lab) -> None:
 
 def test_counters_follow_both_rules_and_round_down(lab) -> None:
     house_w = np.tile([3600.0, -1800.0, 0.0], (101, 1))
-    house_w[50:, 0] = 0
+    house_w[55:, 0] = 0
     edge = lab.exact_edge(meter={"counter_resolution_wh": 10})
     site = lab.Site(seconds=100, edge=edge, house_w=house_w)
     # 1 Wh a second bought on a, 0.5 Wh sold on b: netted 0.5 Wh bought, later 0.5 Wh sold.
@@ -137,7 +137,7 @@ def test_counters_follow_both_rules_and_round_down(lab) -> None:
     assert values[at.IMPORT_A : at.IMPORT_A + 3].tolist() == [30, 0, 0]
     assert values[at.EXPORT_A : at.EXPORT_A + 3].tolist() == [0, 10, 0]
     assert (values[at.IMPORT_NET], values[at.EXPORT_NET]) == (10, 0)
-    values = site.reading(95).values
+    values = site.reading(99).values
     assert values[at.IMPORT_A : at.IMPORT_A + 3].tolist() == [50, 0, 0]
     assert values[at.EXPORT_A : at.EXPORT_A + 3].tolist() == [0, 40, 0]
     assert (values[at.IMPORT_NET], values[at.EXPORT_NET]) == (20, 20)
@@ -235,7 +235,7 @@ def test_freeze_from_the_start_leaves_nothing_to_read(lab) -> None:
 def test_missing_samples_with_certainty_and_by_chance(lab) -> None:
     fault = MeterMissing(start_s=10, duration_s=5)
     seen = samples(sawtooth(lab, faults=[fault]))
-    assert [reading.sampled_us // S for reading in seen[8:17]] == [8, 9, 9, 9, 9, 9, 9, 15, 16][:9]
+    assert [reading.sampled_us // S for reading in seen[8:17]] == [8, 9, 9, 9, 9, 9, 9, 15, 16]
     edge = lab.exact_edge()
     fault = MeterMissing(start_s=1, duration_s=3000, probability=0.3)
     site = lab.Site(edge=edge, seconds=3000, faults=[fault])
@@ -258,7 +258,7 @@ def test_wrong_sign_turns_powers_and_counters(lab) -> None:
     right, wrong = sawtooth(lab), sawtooth(lab, faults=[fault])
     before, turned = wrong.reading(9).values, wrong.reading(40).values
     truth = right.reading(40).values
-    np.testing.assert_array_equal(before, right.plant.batch.readings(9 * S)[0][:, 0] * 0 + before)
+    np.testing.assert_allclose(before[:3], SAWTOOTH_W[8], atol=1e-8)
     np.testing.assert_allclose(turned[:4], -truth[:4])
     np.testing.assert_allclose(turned[at.IMPORT_A :][:3], truth[at.EXPORT_A :][:3])
     np.testing.assert_allclose(turned[at.EXPORT_A :][:3], truth[at.IMPORT_A :][:3])

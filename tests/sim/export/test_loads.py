@@ -223,15 +223,18 @@ def test_hot_tank_refuses_power_from_the_start(lab) -> None:
 
 
 def test_cut_out_latches_for_the_rest_of_the_run(lab) -> None:
-    tank = {"initial_c": 60.5, "thermostat_c": 55, "cut_out_c": 60, "comfort_c": 40}
-    load = heater(20_000, standing_loss_w_per_k=900, ambient_c=18, hysteresis_k=1, **tank)
+    """A heater so strong that within one second it passes thermostat and cut-out."""
+    tank = {"volume_l": 2, "initial_c": 54.9, "thermostat_c": 55, "cut_out_c": 56}
+    load = heater(20_000, standing_loss_w_per_k=20, hysteresis_k=1, comfort_c=40, **tank)
     site = lab.Site(load, seconds=900)
-    site.act(0.2, 20_000)
+    site.act(1, 20_000)
     site.run(900)
-    assert flag(site, CUT_OUT).all()
-    assert site["load.a1.temperature_c"][-1] < 50
+    tripped = flag(site, CUT_OUT)
+    assert not tripped[:2].any()
+    assert tripped[2:].all()
+    assert site["load.a1.temperature_c"][-1] < 40
     assert not flag(site, THERMOSTAT)[-1]
-    assert not site["load.a1.power_w"].any()
+    assert (site["load.a1.power_w"] > 0).tolist() == [second == 1 for second in range(900)]
 
 
 def test_draw_is_served_in_full_above_comfort_and_in_part_below(lab) -> None:

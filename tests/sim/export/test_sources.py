@@ -285,7 +285,7 @@ def test_charger_ramps(lab) -> None:
     site.act(20.2, 0, 1380)
     site.run(40)
     amperes = site["grid.a.current_a"]
-    # 10 A in 10 s; the first second lacks one of its five steps.
-    np.testing.assert_allclose(np.diff(amperes[1:10]), 1, rtol=0.01)
+    # 10 A in 10 s; the current of a second is its RMS.
+    np.testing.assert_allclose(np.diff(amperes[1:10]), 1, rtol=0.02)
     assert amperes[11] == pytest.approx(10)
     assert amperes[30] == pytest.approx(6)
