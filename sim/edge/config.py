@@ -106,14 +106,3 @@ class EdgeConfig(Model):
     meter: MeterConfig = MeterConfig()
     mesh: MeshConfig = MeshConfig()
     device: DeviceConfig = DeviceConfig()
-
-    @model_validator(mode="after")
-    def _queue_suffices(self) -> Self:
-        # A device holds as many commands as the table lets through while one is under way.
-        if self.device.dead_time_s > self.mesh.broadcast_table_s:
-            raise PydanticCustomError(
-                "order",
-                "device.dead_time_s must not exceed mesh.broadcast_table_s ({table} s)",
-                {"table": self.mesh.broadcast_table_s},
-            )
-        return self

@@ -89,8 +89,7 @@ class SiteBatch:
         self._sampled_us = np.zeros(self.n, dtype=np.int64)
         self._published_us = np.full(self.n, -1, dtype=np.int64)
         self._everyone = np.ones(self.n, dtype=np.bool_)
-        self._c, self._e = self.layout.c[0], self._edge[0]
-        self._latency_us = self._tables[int(self._c["latency_us"]) :]
+        self._latency_us = self._tables[int(self.layout.c["latency_us"][0]) :]
         # A batch of one tile is moved in this thread, without a loop over tiles.
         self._work = np.zeros(WORK + TILE * len(config.loads))
         self._one = (
@@ -165,8 +164,8 @@ class SiteBatch:
         if self._one is not None:
             x, k, p, q, fault_i, fault_f = self._one
             advance_tile(
-                self._c,
-                self._e,
+                self.layout.c,
+                self._edge,
                 x,
                 k,
                 p,
@@ -211,8 +210,8 @@ class SiteBatch:
         if self._one is not None:
             x, k, p, q, fault_i, fault_f = self._one
             send_tile(
-                self._c,
-                self._e,
+                self.layout.c,
+                self._edge,
                 x,
                 k,
                 p,

@@ -162,18 +162,22 @@ def apply_due(
 
 
 @compiled
-def enqueue(c: Any, x: Any, k: Any, a: int, i: int, effective_us: int, power_w: float) -> None:
-    """Queue a set-point. What was sent earlier but would act later is stale and dropped."""
+def enqueue(c: Any, x: Any, k: Any, a: int, i: int, effective_us: int, power_w: float) -> bool:
+    """Queue a set-point; return whether the device had room for it.
+
+    What was sent earlier but would act later is stale and dropped.
+    """
     times, values = c.queue_us + a * QUEUE, c.queue_w + a * QUEUE
     n = k[c.queue_n + a, i]
     while n > 0 and k[times + n - 1, i] >= effective_us:
         n -= 1
     if n == QUEUE:
-        n -= 1
+        return False
     k[times + n, i] = effective_us
     x[values + n, i] = power_w
     k[c.queue_n + a, i] = n + 1
     k[c.next_us + a, i] = k[times, i]
+    return True
 
 
 @compiled
@@ -212,8 +216,8 @@ def _live_broadcasts(c: Any, e: Any, k: Any, fault_i: Any, fault_f: Any, i: int,
 
 @compiled
 def send_tile(
-    c: Any,
-    e: Any,
+    rows: Any,
+    edge: Any,
     x: Any,
     k: Any,
     p: Any,
@@ -233,6 +237,7 @@ def send_tile(
     rows ``status`` (see ``edge.channel``), ``seq``, and per actuator ``ack_us`` and
     ``effective_us`` (−1: lost, or dropped by the device).
     """
+    c, e = rows[0], edge[0]
     for i in range(n):
         if not mask[first + i]:
             continue
@@ -267,8 +272,8 @@ def send_tile(
             steps = np.floor(abs(wanted) / step + 1e-9)
             act = arrival + q[c.dead_us + a, i]
             act = (act + e.step_us - 1) // e.step_us * e.step_us
-            enqueue(c, x, k, a, i, act, steps * step if wanted >= 0.0 else -steps * step)
-            k[c.effective_us + a, i] = act
+            if enqueue(c, x, k, a, i, act, steps * step if wanted >= 0.0 else -steps * step):
+                k[c.effective_us + a, i] = act
             back = message(k[c.key, i], STREAM_ACK, counter, loss, e.ack_jitter_us, latency_us)
             if back < 0:
                 continue

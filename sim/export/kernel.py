@@ -26,8 +26,8 @@ from .tracing import write_row
 
 @compiled
 def advance_tile(
-    c: Any,
-    e: Any,
+    rows: Any,
+    edge: Any,
     x: Any,
     k: Any,
     p: Any,
@@ -51,6 +51,8 @@ def advance_tile(
     Rows ``reading`` then hold what a client reads at ``to_us``: a bench of one asks for it after
     every step, and a call of its own would cost more than the step.
     """
+    # Not handed in as records: numba takes microseconds to look at one, and none at an array.
+    c, e = rows[0], edge[0]
     load_phase = tables[c.load_phase : c.load_phase + c.loads]
     charger_phase = tables[c.charger_phase : c.charger_phase + c.chargers]
     latency_us = tables[c.latency_us :]
@@ -117,8 +119,8 @@ def advance_many(
     for index in prange(x.shape[0]):
         tile = int(np.int64(index))  # unsigned in a parallel loop: min() would give a float
         advance_tile(
-            rows[0],
-            edge[0],
+            rows,
+            edge,
             x[tile],
             k[tile],
             p[min(tile, p.shape[0] - 1)],
@@ -155,8 +157,8 @@ def send(
     for index in prange(x.shape[0]):
         tile = int(np.int64(index))
         send_tile(
-            rows[0],
-            edge[0],
+            rows,
+            edge,
             x[tile],
             k[tile],
             p[min(tile, p.shape[0] - 1)],

@@ -15,6 +15,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.utils.passive_env_checker import check_action_space, check_observation_space
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
+from wattbench.agents.allocator import Allocator
 from wattbench.agents.baselines.degenerate import ZeroConfig
 from wattbench.agents.baselines.pi import PiConfig
 from wattbench.agents.env import EnvConfig, ExportVectorEnv
@@ -299,9 +300,28 @@ def test_three_instances_and_the_bench_give_the_same_bits(library, action, polic
     assert {0, 2} <= set(status.tolist())
 
 
-def test_two_hundred_instances_and_the_bench_give_the_same_bits(library) -> None:
+@pytest.mark.parametrize(
+    # 64 instances are a tile of the plant, 128 a block of the allocator, 256 one of the features
+    ("n", "watched"),
+    [(200, [0, 63, 64, 128, 199]), (300, [1, 255, 256, 299])],
+)
+def test_hundreds_of_instances_and_the_bench_give_the_same_bits(library, n, watched) -> None:
     policy = ScriptedConfig(action="phase_targets", hold_steps=4)
-    compare(scenario(policy), library, "phase_targets", 200, [0, 63, 64, 131, 199])
+    compare(scenario(policy), library, "phase_targets", n, watched)
+
+
+def test_who_sends_nothing_keeps_the_memory_that_the_bench_would_have(library) -> None:
+    site = small(library).site
+    many, alone = Allocator(site, 3), Allocator(site)
+    rng = np.random.default_rng(1)
+    for step in range(40):
+        power_w = rng.uniform(0.0, 1000.0, (len(site.actuators), 3))
+        sent = rng.random(3) < 0.4
+        many.sent(step * S, power_w, sent)
+        if sent[1]:
+            alone.sent(step * S, np.ascontiguousarray(power_w[:, 1:2]))
+    assert_same_bits(many.wear_h[:, 1], alone.wear_h[:, 0], "wear")
+    assert_same_bits(many.setpoint_w[:, 1], alone.setpoint_w[:, 0], "set-points")
 
 
 @pytest.mark.parametrize(

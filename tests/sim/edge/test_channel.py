@@ -276,20 +276,18 @@ def test_effective_times_are_those_of_the_truth(lab) -> None:
     assert dropped > 50
 
 
-def test_a_device_remembers_as_many_commands_as_can_be_under_way(lab) -> None:
-    """Dead time as long as the table's entries live: eight commands wait, none gets lost."""
-    edge = lab.exact_edge(mesh={"broadcast_table_s": 5}, device={"dead_time_s": 5})
+def test_what_a_device_cannot_remember_is_lost_and_recorded_as_lost(lab) -> None:
+    """It holds eight commands; here more are under way."""
+    edge = lab.exact_edge(mesh={"broadcast_table_s": 1}, device={"dead_time_s": 5})
     site = lab.Site(edge=edge)
-    sent = {}
-    for n in range(60):
-        seq, status = site.send(2.1 + n * 0.2, 100 + n)
-        if status == STATUS_SENT:
-            sent[int(site.plant.effective_us(seq)[0])] = 100 + n
-    assert len(sent) == 24
+    seqs = {100 + n: site.send(2.1 + n * 0.2, 100 + n)[0] for n in range(40)}
     setpoint = site.run(30)["load.a1.setpoint_w"]
+    acts = {int(site.plant.effective_us(seq)[0]): power for power, seq in seqs.items()}
+    assert [power - 100 for power in acts.values()][:8] == list(range(8))
+    assert acts.pop(-1) > 108
     for second in range(30):
-        done = [t_us for t_us in sent if t_us < (second + 1) * S]
-        assert setpoint[second] == (sent[max(done)] if done else 0.0), second
+        done = [t_us for t_us in acts if t_us < (second + 1) * S]
+        assert setpoint[second] == (acts[max(done)] if done else 0.0), second
 
 
 def test_set_points_must_be_finite_numbers_one_for_each_actuator(lab) -> None:
