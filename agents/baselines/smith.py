@@ -8,6 +8,9 @@ expect until a command takes effect, the optional slope term says.
 Every change costs a part of the budget, so a gate decides whether the new target is worth it. It
 is asymmetric: export is what the site is judged by, so it reacts to that at once, to import only
 when it lasts. The nearer the budget's end, the more a change must bring.
+
+A meter that counts the other way would turn all of this round, so the meter's sign is checked
+against what the own commands should have caused (:mod:`.sign_check`).
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from ...sim.config import DurationS, PowerW
 from ..feature_names import (
     COMMAND_A,
     COMMAND_TOTAL,
+    GRID_TOTAL,
     HEAD,
+    OWN_A,
     OWN_TOTAL,
     SURPLUS_A,
     SURPLUS_LAGS,
@@ -31,6 +36,7 @@ from ..feature_names import (
 )
 from ..policy import Observation, SiteInfo, register
 from .control import Controller, ControllerConfig
+from .sign_check import SignCheck
 
 _SLOPE_LAG = SURPLUS_LAGS + SURPLUS_LAGS_S.index(3)
 _SLOPE_S = 3.0
@@ -54,6 +60,9 @@ class SmithConfig(ControllerConfig):
     mismatch: float = Field(0.7, ge=0, le=1)
     """How wrong the model may be while a change shows, or showed one step ago: this part of the
     model's step widens the gates. With 1, a change that comes a second late misleads nobody."""
+    check_sign: bool = True
+    """Whether to compare the changes of grid power with those that the own commands should have
+    caused, and to read the meter the other way while they go against each other."""
 
 
 class Smith(Controller):
@@ -64,6 +73,7 @@ class Smith(Controller):
         super().__init__(config, site)
         self._config = config
         self._limit = config.max_changes_per_min
+        self._sign = SignCheck(self._total_high_w - self._total_low_w, site.control_period_s)
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -71,6 +81,7 @@ class Smith(Controller):
         super().reset(seed)
         self._import_since_us: int | None = None
         self._own_w = self._moved_w = 0.0
+        self._sign.reset()
 
     def decide(self, observation: Observation) -> NDArray[np.float64]:
         """Return the phase targets [3]."""
@@ -81,25 +92,32 @@ class Smith(Controller):
         moved = abs(own - self._own_w)
         doubt = config.mismatch * max(moved, self._moved_w)
         self._own_w, self._moved_w = own, moved
+        surplus_w, surplus_total_w = head[SURPLUS_A : SURPLUS_A + 3], head[SURPLUS_TOTAL]
         ahead = 0.0
-        if config.slope_s > 0.0:
+        if config.check_sign and self._sign.update(
+            now_us, observation.age_s, head[GRID_TOTAL], own
+        ):
+            # surplus is own minus grid power; with the other sign it is own plus grid power
+            surplus_w = [2.0 * head[OWN_A + phase] - surplus_w[phase] for phase in range(3)]
+            surplus_total_w = 2.0 * own - surplus_total_w
+        elif config.slope_s > 0.0:
             past = float(observation.values[_SLOPE_LAG])
-            ahead = (head[SURPLUS_TOTAL] - past) * config.slope_s / _SLOPE_S
+            ahead = (surplus_total_w - past) * config.slope_s / _SLOPE_S
         if self._each:
             share = (ahead + self._setpoint_w) / 3.0
             targets = [
-                min(max(head[SURPLUS_A + phase] + share, self._low_w[phase]), self._high_w[phase])
+                min(max(surplus_w[phase] + share, self._low_w[phase]), self._high_w[phase])
                 for phase in range(3)
             ]
             gaps = [targets[phase] - head[COMMAND_A + phase] for phase in range(3)]
             if self._worth(now_us, max(0.0, *gaps), max(0.0, *(-gap for gap in gaps)), doubt):
                 self._ask(now_us, targets)
             return self._targets_w
-        total = head[SURPLUS_TOTAL] + ahead + self._setpoint_w
+        total = surplus_total_w + ahead + self._setpoint_w
         total = min(max(total, self._total_low_w), self._total_high_w)
         gap = total - head[COMMAND_TOTAL]
         if self._worth(now_us, gap, -gap, doubt):
-            self._ask_total(now_us, total, head[SURPLUS_A : SURPLUS_A + 3])
+            self._ask_total(now_us, total, surplus_w)
         return self._targets_w
 
     def _worth(self, now_us: int, export_w: float, import_w: float, doubt_w: float) -> bool:
