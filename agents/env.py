@@ -114,7 +114,7 @@ class ExportVectorEnv(VectorEnv[Floats, Floats, NDArray[Any]]):
         self.site = SiteInfo.of(
             compilation.actuators(plant, edge),
             edge,
-            ramp_s=float(np.mean([load.ramp_s for load in plant.loads])),
+            ramp_s=plant.mean_ramp_s,
             control_period_s=config.control_period_s,
             decision_delay_s=config.decision_delay_s,
             setpoint_w=config.setpoint_w,
@@ -241,9 +241,7 @@ class ExportVectorEnv(VectorEnv[Floats, Floats, NDArray[Any]]):
     def _observe(self) -> None:
         """Sample and observe, as the loop does at a control tick."""
         t_us = self._t_us
-        reports = self._edge.device.report_period_s is not None
-        report_w = _reports_w(self.sites, t_us) if reports else None
-        self._control.observe(t_us, self.sites.readings(t_us), report_w)
+        self._control.observe(t_us, self.sites.readings(t_us), self.sites.reports_w(t_us))
 
     def _checked(self, actions: Floats) -> Floats:
         """Return actions [W, N] in W."""
@@ -304,14 +302,6 @@ def _sum(rows: Floats) -> Floats:
     for row in rows[1:]:
         total += row
     return total
-
-
-def _reports_w(sites: SiteBatch, t_us: int) -> Floats:
-    """Return [load, N] the last power report that arrived by ``t_us`` (NaN: none yet)."""
-    old_us, new_us = sites.get("report_us"), sites.get("report_next_us")
-    old = np.where((old_us >= 0) & (old_us <= t_us), sites.get("report_old_w"), np.nan)
-    new = (new_us >= 0) & (new_us <= t_us)
-    return np.where(new, sites.get("report_new_w"), old)
 
 
 def _library(profiles: NDArray[np.float32], starts: int, loads: int) -> NDArray[np.float32]:

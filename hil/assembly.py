@@ -178,11 +178,10 @@ def site_info(experiment: Experiment, plant: Plant) -> SiteInfo:
     """Return what policies know of the site beforehand."""
     clock = experiment.clock
     zone = ZoneInfo(experiment.profiles.site.time_zone)
-    ramps_s = [load.ramp_s for load in experiment.plant.loads]
     return SiteInfo.of(
         plant.actuators,
         experiment.edge,
-        ramp_s=float(np.mean(ramps_s)),
+        ramp_s=experiment.plant.mean_ramp_s,
         control_period_s=clock.control_period_s,
         decision_delay_s=clock.decision_delay_s,
         start=experiment.start_utc().astimezone(zone),

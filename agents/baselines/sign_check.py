@@ -18,9 +18,11 @@ from typing import Final
 
 #: Time after which evidence counts e⁻¹.
 _MEMORY_S: Final = 40.0
-#: Root of Σo² that a conclusion needs, as a part of what the actuators can take in all. Found on
-#: recorded runs of the library: no false alarm in 450 hours, half of all reversals seen in 30 s.
-_MOVED_SHARE: Final = 0.15
+#: Root of Σo² that a conclusion needs: so much power, above what appliances switch beside it, and
+#: at least this part of what the actuators can take in all. Found on recorded runs of the library:
+#: no false alarm in 450 hours, half of all reversals seen within 25 s.
+_MOVED_W: Final = 1500.0
+_MOVED_SHARE: Final = 0.1
 #: Smaller movements are left out: the reading's noise is of their size.
 _LEAST_MOVE_W: Final = 50.0
 #: Size of the answer from which on it has a direction, and the least correlation.
@@ -39,7 +41,7 @@ class SignCheck:
         """Watch a site whose actuators span ``range_w``, with a control period of ``period_s``."""
         self._decay = math.exp(-period_s / _MEMORY_S)
         self._fresh_s = 0.5 * period_s
-        self._enough_w2 = (_MOVED_SHARE * range_w) ** 2
+        self._enough_w2 = max(_MOVED_W, _MOVED_SHARE * range_w) ** 2
         self.reset()
 
     def reset(self) -> None:

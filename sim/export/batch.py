@@ -263,6 +263,17 @@ class SiteBatch:
         )
         return self._values, self._sampled_us, self._published_us
 
+    def reports_w(self, t_us: int) -> NDArray[np.float64] | None:
+        """Return [load, instance] the last power report that arrived by ``t_us`` (NaN: none yet).
+
+        None if the loads do not report.
+        """
+        if self.edge.device.report_period_s is None:
+            return None
+        old_us, new_us = self.get("report_us"), self.get("report_next_us")
+        old = np.where((old_us >= 0) & (old_us <= t_us), self.get("report_old_w"), np.nan)
+        return np.where((new_us >= 0) & (new_us <= t_us), self.get("report_new_w"), old)
+
     @property
     def seconds_left(self) -> NDArray[np.int64]:
         """Seconds of profile left to each instance."""

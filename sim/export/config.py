@@ -255,3 +255,8 @@ class ExportPlantConfig(Model):
                     {"phase": phase, "count": count},
                 )
         return self
+
+    @property
+    def mean_ramp_s(self) -> float:
+        """Time that the loads take from zero to rated power, on average."""
+        return sum(load.ramp_s for load in self.loads) / len(self.loads)

@@ -129,13 +129,8 @@ class ExportPlant:
 
     def reports_w(self, t_us: int) -> NDArray[np.float64] | None:
         """Return each load's last power report that arrived by ``t_us`` (NaN: none yet)."""
-        if self.edge.device.report_period_s is None:
-            return None
-        field = self.batch.get
-        old_us, new_us = field("report_us")[:, 0], field("report_next_us")[:, 0]
-        old = np.where((old_us >= 0) & (old_us <= t_us), field("report_old_w")[:, 0], np.nan)
-        new = (new_us >= 0) & (new_us <= t_us)
-        return np.where(new, field("report_new_w")[:, 0], old)
+        reports_w = self.batch.reports_w(t_us)
+        return None if reports_w is None else reports_w[:, 0]
 
     def acked_us(self, seq: int) -> NDArray[np.int64]:
         """Return when each actuator's reply to broadcast ``seq`` arrives; −1: never."""

@@ -84,7 +84,7 @@ def add_loads(c: Any, x: Any, p: Any, load_phase: Any, n: int) -> None:
         volts, p_w = x[c.v + load_phase[a]], x[c.p_w + load_phase[a]]
         for i in range(n):
             now = duty[i]
-            now = min(min(max(target[i], now - step[i]), now + step[i]), ceiling[i])
+            now = min(max(target[i], now - step[i]), now + step[i], ceiling[i])
             duty[i] = now
             power = now * factor[i] * (volts[i] * volts[i])
             p_w[i] += power

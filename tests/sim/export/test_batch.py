@@ -52,10 +52,10 @@ CONFIG = ExportPlantConfig(
             min_on_s=7 * number,
             min_off_s=5 * number,
             tank=Tank(
-                volume_l=10,
+                volume_l=3,
                 initial_c=55,
                 thermostat_c=60,
-                comfort_c=52,
+                comfort_c=57,
                 autonomous_heating=number == 1,
             ),
         )
@@ -100,7 +100,8 @@ def profiles() -> np.ndarray:
     rows[..., 0] = rng.random(rows.shape[:2]) * 1.1
     rows[..., 1:4] = rng.uniform(0, 2500, (*rows.shape[:2], 3))
     rows[..., 4:7] = rng.uniform(-300, 700, (*rows.shape[:2], 3))
-    rows[..., 7:] = rng.uniform(0, 20_000, rows[..., 7:].shape) * (rows[..., 7:] >= 0)
+    draws_w = rng.uniform(0, 20_000, rows[..., 7:].shape)
+    rows[..., 7:] = np.where(rng.random(draws_w.shape) < 0.08, draws_w, 0)
     return rows
 
 
