@@ -33,6 +33,10 @@ class PiConfig(ControllerConfig):
     """Errors up to this are left alone (on each phase a third of it)."""
     min_interval_s: DurationS = Field(6.0, ge=0, le=600)
     """Least time between two changes; less than the dead time makes it swing."""
+    anti_windup: bool = True
+    """Whether a change starts from the command that really went out. Without, it starts from what
+    was asked for before, as a plain integrator does, whether the loads could follow and the
+    command got through or not: a bad practice, here for scenarios that are to catch it."""
 
 
 class Pi(Controller):
@@ -44,6 +48,7 @@ class Pi(Controller):
         self._kp, self._ki_per_s = config.kp, config.ki_per_s
         self._interval_s = max(config.min_interval_s, site.control_period_s)
         self._deadband_w = config.deadband_w
+        self._anti_windup = config.anti_windup
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -51,6 +56,7 @@ class Pi(Controller):
         super().reset(seed)
         self._changed_us: int | None = None
         self._errors_w = [0.0, 0.0, 0.0]
+        self._wound_w = [0.0, 0.0, 0.0]
 
     def decide(self, observation: Observation) -> NDArray[np.float64]:
         """Return the phase targets [3]."""
@@ -64,10 +70,13 @@ class Pi(Controller):
             deadband = self._deadband_w / 3.0
             if max(abs(error) for error in errors) > deadband:
                 changes = self._changes(now_us, errors)
-                command = head[COMMAND_A : COMMAND_A + 3]
-                self._ask(now_us, [command[phase] + changes[phase] for phase in range(3)])
+                command = head[COMMAND_A : COMMAND_A + 3] if self._anti_windup else self._wound_w
+                self._wound_w = [command[phase] + changes[phase] for phase in range(3)]
+                self._ask(now_us, self._wound_w)
         elif abs(error := self._setpoint_w - head[GRID_TOTAL]) > self._deadband_w:
-            total = head[COMMAND_TOTAL] + self._changes(now_us, [error])[0]
+            total = head[COMMAND_TOTAL] if self._anti_windup else self._wound_w[0]
+            total += self._changes(now_us, [error])[0]
+            self._wound_w[0] = total
             total = min(max(total, self._total_low_w), self._total_high_w)
             self._ask_total(now_us, total, head[SURPLUS_A : SURPLUS_A + 3])
         return self._targets_w

@@ -29,6 +29,7 @@ from ..feature_names import (
     HEAD,
     OWN_A,
     OWN_TOTAL,
+    PV,
     SURPLUS_A,
     SURPLUS_LAGS,
     SURPLUS_LAGS_S,
@@ -73,7 +74,7 @@ class Smith(Controller):
         super().__init__(config, site)
         self._config = config
         self._limit = config.max_changes_per_min
-        self._sign = SignCheck(self._total_high_w - self._total_low_w, site.control_period_s)
+        self._sign = SignCheck(self._total_low_w, self._total_high_w, site.control_period_s)
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -95,7 +96,7 @@ class Smith(Controller):
         surplus_w, surplus_total_w = head[SURPLUS_A : SURPLUS_A + 3], head[SURPLUS_TOTAL]
         ahead = 0.0
         if config.check_sign and self._sign.update(
-            now_us, observation.age_s, head[GRID_TOTAL], own
+            now_us, observation.age_s, head[GRID_TOTAL], own, head[PV]
         ):
             # surplus is own minus grid power; with the other sign it is own plus grid power
             surplus_w = [2.0 * head[OWN_A + phase] - surplus_w[phase] for phase in range(3)]

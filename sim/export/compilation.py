@@ -26,11 +26,8 @@ from ..faults import (
 )
 from ..points import Actuator
 from . import layout as at
-from .config import EvCharger, ExportPlantConfig, Load
+from .config import WATER_J_PER_L_K, EvCharger, ExportPlantConfig, Load
 from .devices import NOMINAL_V
-
-WATER_J_PER_L_K: Final = 4186.0
-"""Heat capacity of a litre of water."""
 
 _SHARES: Final = {
     "a": (1.0, 0.0, 0.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -26,6 +26,9 @@ from ..config import (
 Phase = Literal["a", "b", "c"]
 Phases = Literal["a", "b", "c", "abc"]
 Identifier = str
+
+WATER_J_PER_L_K: Final = 4186.0
+"""Heat capacity of a litre of water."""
 
 
 class Connection(Model):
@@ -127,6 +130,14 @@ class Tank(Model):
                 "order",
                 "initial_c + initial_spread_k must lie below cut_out_c ({cut} °C)",
                 {"cut": self.cut_out_c},
+            )
+        # Temperatures move once a second; a tank that follows much faster would overshoot.
+        most_w_per_k = self.volume_l * WATER_J_PER_L_K / 10.0
+        if self.standing_loss_w_per_k > most_w_per_k:
+            raise PydanticCustomError(
+                "order",
+                "standing_loss_w_per_k must not exceed {most} for {volume} L",
+                {"most": round(most_w_per_k), "volume": self.volume_l},
             )
         return self
 

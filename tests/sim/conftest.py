@@ -65,7 +65,10 @@ def profile(
     house_var: Any = 0.0,
     draw_w: Any = 0.0,
 ) -> np.ndarray:
-    """Rows for a run of ``seconds`` (``sun``: PV per watt-peak); numbers and arrays that broadcast to [second, channel]."""
+    """Rows for a run of ``seconds``, from what broadcasts to [second, channel].
+
+    ``sun`` is the PV power per watt-peak.
+    """
     rows = np.zeros((seconds + 1, 7 + loads), dtype=np.float32)
     rows[:, 0] = sun
     rows[:, 1:4] = house_w

@@ -300,9 +300,7 @@ def test_set_points_must_be_finite_numbers_one_for_each_actuator(lab) -> None:
 def test_sending_advances_the_plant_by_itself(lab) -> None:
     """The channel's state is that of the time of sending, whoever advanced the plant before."""
     mesh = {"loss_good": 0, "loss_bad": 1, "dwell_good_s": 3, "dwell_bad_s": 3}
-    lazy, eager = (
-        lab.Site(edge=lab.exact_edge(mesh=mesh), seconds=300, seed=2) for _ in range(2)
-    )
+    lazy, eager = (lab.Site(edge=lab.exact_edge(mesh=mesh), seconds=300, seed=2) for _ in range(2))
     for second in range(2, 300, 2):
         eager.run(second)
         one = eager.plant.send(second * S, np.array([100.0 + second]))

@@ -126,9 +126,7 @@ def reporting(lab, period_s: float, latency_s: float, loads: int = 3, **mesh):
     edge = lab.exact_edge(
         mesh=mesh, device={"report_period_s": period_s, "report_latency_s": latency_s}
     )
-    site = lab.Site(
-        *(lab.resistor(f"a{n}") for n in range(loads)), edge=edge, seconds=2000
-    )
+    site = lab.Site(*(lab.resistor(f"a{n}") for n in range(loads)), edge=edge, seconds=2000)
     site.act(0.2, *(100.0 * (n + 1) for n in range(loads)))
     return site
 

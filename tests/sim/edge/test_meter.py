@@ -143,12 +143,8 @@ def test_counters_follow_both_rules_and_round_down(lab) -> None:
     assert (values[at.IMPORT_NET], values[at.EXPORT_NET]) == (20, 20)
     exact = sawtooth(lab)
     reading = exact.reading(60).values
-    assert reading[at.IMPORT_NET] == pytest.approx(
-        exact["grid.net.import_energy_wh"][-1], abs=1e-6
-    )
-    assert reading[at.EXPORT_A + 1] == pytest.approx(
-        exact["grid.b.export_energy_wh"][-1], abs=1e-6
-    )
+    assert reading[at.IMPORT_NET] == pytest.approx(exact["grid.net.import_energy_wh"][-1], abs=1e-6)
+    assert reading[at.EXPORT_A + 1] == pytest.approx(exact["grid.b.export_energy_wh"][-1], abs=1e-6)
 
 
 def test_noise_has_its_deviation_no_bias_and_no_memory(lab) -> None:

@@ -142,9 +142,7 @@ def run(members: np.ndarray, of: int, trace: bool = False):
         batch.advance(t_us)
         values, sampled_us, published_us = batch.readings(t_us)
         there = published_us >= 0
-        seen.append(
-            [values * there, np.where(there, sampled_us, 0) * 1.0, published_us * 1.0]
-        )
+        seen.append([values * there, np.where(there, sampled_us, 0) * 1.0, published_us * 1.0])
         batch.send(t_us, np.ascontiguousarray(power_w[:, members]), who[members].copy())
         answers.append({name: batch.get(name) for name in ("status", "ack_us", "effective_us")})
     batch.advance(SECONDS * S)
@@ -281,7 +279,7 @@ def test_profiles_must_fit_the_site() -> None:
 def test_fields_are_read_and_written_whole() -> None:
     batch = SiteBatch(CONFIG, EDGE, profiles(), [], list(range(300)))
     assert batch.get("rated_w").shape == (9, 300)
-    assert (batch.get("rated_w").T == [load.rated_power_w for load in CONFIG.loads]).all()
+    assert ([load.rated_power_w for load in CONFIG.loads] == batch.get("rated_w").T).all()
     new = np.random.default_rng(1).uniform(20, 50, (9, 300))
     batch.put("temperature_c", new)
     np.testing.assert_array_equal(batch.get("temperature_c"), new)

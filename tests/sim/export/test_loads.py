@@ -95,9 +95,7 @@ def test_minimum_off_time_keeps_a_load_off(lab) -> None:
     site.act(5, 0)
     site.act(7, 2000)
     site.run(20)
-    np.testing.assert_allclose(
-        site["load.a1.power_w"], [0] + [2000] * 4 + [0] * 10 + [2000] * 5
-    )
+    np.testing.assert_allclose(site["load.a1.power_w"], [0] + [2000] * 4 + [0] * 10 + [2000] * 5)
     assert site["load.a1.switchings"][-1] == 3
 
 
@@ -114,9 +112,7 @@ def test_power_may_change_freely_within_minimum_on_time(lab) -> None:
     for second, power_w in ((1, 2000), (3, 500), (5, 1500)):
         site.act(second, power_w)
     site.run(8)
-    np.testing.assert_allclose(
-        site["load.a1.power_w"], [0, 2000, 2000, 500, 500, 1500, 1500, 1500]
-    )
+    np.testing.assert_allclose(site["load.a1.power_w"], [0, 2000, 2000, 500, 500, 1500, 1500, 1500])
     assert site["load.a1.switchings"][-1] == 1
 
 
@@ -260,6 +256,16 @@ def test_tank_as_cold_as_the_mains_serves_nothing(lab) -> None:
     assert site["load.a1.temperature_c"][-1] == 12
 
 
+def test_draw_takes_no_more_than_the_tank_holds(lab) -> None:
+    """A litre at 60 °C over 12 °C holds 201 kJ; what is asked beyond is unserved."""
+    load = heater(volume_l=1, initial_c=60, cold_water_c=12)
+    site = lab.Site(load, draw_w=[[300_000.0]] * 2 + [[0.0]] * 59).run(60)
+    held_wh = 4186 * 48 / 3600
+    assert site["load.a1.temperature_c"][0] == pytest.approx(12)
+    assert site["load.a1.delivered_energy_wh"][-1] == pytest.approx(held_wh)
+    assert site["load.a1.unserved_energy_wh"][-1] == pytest.approx(600_000 / 3600 - held_wh)
+
+
 def test_autonomous_heating_holds_comfort_uncommanded(lab) -> None:
     tank = {"initial_c": 44, "comfort_c": 45, "hysteresis_k": 2, "thermostat_c": 70}
     load = heater(20_000, standing_loss_w_per_k=200, autonomous_heating=True, **tank)
@@ -322,9 +328,7 @@ def test_stuck_off_draws_nothing_but_acknowledges(lab) -> None:
     site.act(1, 500)
     seq, _ = site.act(7, 1500)
     site.run(12)
-    np.testing.assert_allclose(
-        site["load.a1.power_w"], [0] + [500] * 4 + [0] * 5 + [1500] * 2
-    )
+    np.testing.assert_allclose(site["load.a1.power_w"], [0] + [500] * 4 + [0] * 5 + [1500] * 2)
     assert site.plant.acked_us(seq)[0] > 0
     assert flag(site, STUCK_OFF).tolist() == [5 <= s < 10 for s in range(12)]
 
@@ -353,3 +357,18 @@ def test_cut_out_and_thermostat_cut_power_at_once_however_slow_the_ramp(lab) -> 
     hot = flag(site, THERMOSTAT)
     assert hot.any()
     assert not site["load.a1.power_w"][hot].any()
+
+
+def test_faults_of_loads_begin_and_end_at_whole_seconds(lab) -> None:
+    """The second during which a fault's window opens is still undisturbed."""
+    fault = LoadStuckOn(load="a1", start_s=5.3, duration_s=3)
+    site = lab.Site(faults=[fault]).run(12)
+    expected = [2000 if 6 <= second < 9 else 0 for second in range(12)]
+    np.testing.assert_allclose(site["load.a1.power_w"], expected)
+
+
+@pytest.mark.parametrize("at_s", [0, 57])
+def test_faults_at_the_edges_of_the_run(lab, at_s: int) -> None:
+    site = lab.Site(faults=[LoadStuckOn(load="a1", start_s=at_s, duration_s=3)]).run(60)
+    expected = [2000 if at_s <= second < at_s + 3 else 0 for second in range(60)]
+    np.testing.assert_allclose(site["load.a1.power_w"], expected)

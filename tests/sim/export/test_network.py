@@ -12,9 +12,7 @@ ANGLES = np.exp(-2j * np.pi / 3 * np.array([0, 1, 2]))
 
 
 def settled(lab, connection: Connection, p_w=(0, 0, 0), q_var=(0, 0, 0), **more) -> dict:
-    site = lab.Site(
-        seconds=20, connection=connection, house_w=p_w, house_var=q_var, **more
-    ).run(20)
+    site = lab.Site(seconds=20, connection=connection, house_w=p_w, house_var=q_var, **more).run(20)
     truth, _ = site.plant.truth()
     return {name: column[-1] for name, column in truth.items()}
 

@@ -102,7 +102,7 @@ def test_truth_has_the_columns_of_the_contract_with_their_units(lab) -> None:
         "charger.ev.switchings": "1",
     }
     assert units == expected
-    assert list(truth)[0] == "t_sim_us"
+    assert next(iter(truth)) == "t_sim_us"
     assert truth["t_sim_us"].dtype == np.int64
     assert truth["t_sim_us"].tolist() == [(second + 1) * S for second in range(10)]
     assert {len(column) for column in truth.values()} == {10}

@@ -43,6 +43,11 @@ def charger(**more: Any) -> dict[str, Any]:
             "loads.0.tank",
             "initial_c \\+ initial_spread_k must lie below cut_out_c",
         ),
+        (
+            load(tank={"volume_l": 1, "standing_loss_w_per_k": 500}),
+            "loads.0.tank",
+            "standing_loss_w_per_k must not exceed 419 for 1.0 L",
+        ),
         ({"loads": [LOAD, LOAD]}, "", "id 'a1' is used twice or reserved"),
         (load(id="pv"), "", "id 'pv' is used twice or reserved"),
         (load(id="battery"), "", "used twice or reserved"),
