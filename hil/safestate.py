@@ -26,7 +26,8 @@ from .rig import SENT, Driver
 from .streams import Log
 
 TIMEOUT_US: Final = 30 * US_PER_S
-"""The safe state must be reached within this simulated time."""
+"""The safe state must be reached within this simulated time, plus the longest minimum on time of
+an actuator: until that has passed, a load refuses to switch off."""
 _RESEND_US: Final = 5 * US_PER_S
 _RETRY_US: Final = US_PER_S
 _CHECK_US: Final = US_PER_S // 5
@@ -153,6 +154,7 @@ async def reach_safe_state(
     refusals, so that nothing keeps this from trying on.
     """
     begin_us = clock.now_us
+    timeout_us = TIMEOUT_US + max(round(a.min_on_s * US_PER_S) for a in plant.actuators)
     sequence: list[int] = []
     acted = np.zeros(len(safe_w), bool)
     send_us = begin_us
@@ -175,10 +177,10 @@ async def reach_safe_state(
             # The trace has whole seconds: let it end with one that shows what was just measured.
             plant.advance((now_us // US_PER_S + 2) * US_PER_S)
             return _result(events, now_us, waited_us, len(sequence), confirmed=True)
-        if waited_us >= TIMEOUT_US:
+        if waited_us >= timeout_us:
             return _result(events, now_us, waited_us, len(sequence), confirmed=False)
         if acted.all():
-            send_us = begin_us + TIMEOUT_US  # all have it; what is left is to wait for the effect
+            send_us = begin_us + timeout_us  # all have it; what is left is to wait for the effect
         await clock.sleep_until(now_us + _CHECK_US)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..sim.export.config import ExportPlantConfig
 from ..sim.faults import FaultConfig, slot
 from .messages import did_you_mean
 from .model import Audit, utc_of
@@ -39,6 +40,7 @@ class Parts:
     limits: list[tuple[Step, Any]] = field(default_factory=list)
     audit: Audit | None = None
     kind: str | None = None
+    plant: ExportPlantConfig | None = None
 
 
 def problems(parts: Parts) -> Iterator[Problem]:
@@ -47,6 +49,7 @@ def problems(parts: Parts) -> Iterator[Problem]:
     yield from _names(parts)
     yield from _faults(parts)
     yield from _contradictions(parts.faults)
+    yield from _plant(parts)
     yield from _limits(parts)
     yield from _audit(parts)
 
@@ -100,6 +103,24 @@ def _contradictions(faults: list[tuple[Step, FaultConfig]]) -> Iterator[Problem]
             what = f"{fault.kind} contradicts {other.kind} at {dotted(other_path)} ({window})"
             yield path, f"{what}; allowed: one at a time on {slot(fault)}"
             break
+
+
+def _plant(parts: Parts) -> Iterator[Problem]:
+    if parts.plant is None:
+        return
+    weakness = parts.plant.weakness()
+    if weakness is not None:
+        yield ("plant",), weakness
+    if parts.duration_s is None:
+        return
+    # What a car lacks is counted when it leaves, so it must leave before the run ends.
+    for j, charger in enumerate(parts.plant.chargers):
+        for s, session in enumerate(charger.sessions):
+            if session.unplug_s > parts.duration_s:
+                end = number_text(parts.duration_s)
+                message = f"{number_text(session.unplug_s)} s is after the end of the run"
+                path = ("plant", "chargers", j, "sessions", s, "unplug_s")
+                yield path, f"{message}; allowed: at most {end} s"
 
 
 def _limits(parts: Parts) -> Iterator[Problem]:

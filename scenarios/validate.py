@@ -247,7 +247,11 @@ class Validation:
             limits=self._items(parts, "limits"),
             audit=getattr(parts, "audit", None),
             kind=getattr(parts, "kind", None),
+            plant=None if self._plant_is_mended() else getattr(parts, "plant", None),
         )
+
+    def _plant_is_mended(self) -> bool:
+        return any(path[:1] == ("plant",) for path in self._work.tainted | self._work.cut)
 
     def _policy_names(self) -> list[tuple[Step, str]]:
         names = []

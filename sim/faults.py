@@ -12,7 +12,8 @@ from .config import DurationS, Fraction, Model, PowerW
 class _Window(Model):
     start_s: DurationS = Field(ge=0)
     """Since the start of the run."""
-    duration_s: DurationS = Field(gt=0)
+    duration_s: DurationS = Field(ge=1)
+    """At least 1 s: loads look for faults once a second, a meter at its samples."""
 
 
 class MeterFreeze(_Window):

@@ -8,6 +8,7 @@ disturbs one link of a flat disturbs the others.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +33,7 @@ _TO_UNIT_28 = 1.0 / (1 << 28)
 _U28 = np.uint64((1 << 28) - 1)
 
 
+@lru_cache(maxsize=16)
 def latency_quantiles_us(config: MeshConfig) -> NDArray[np.int64]:
     """Return 4096 quantiles of the one-way latency in µs, ascending.
 
@@ -47,7 +49,9 @@ def latency_quantiles_us(config: MeshConfig) -> NDArray[np.int64]:
     repair_s = config.route_repair_min_s + span * rng.random(_DRAWS)
     total = np.sort(hops + repairs * repair_s)
     middles = ((np.arange(QUANTILES) + 0.5) / QUANTILES * _DRAWS).astype(np.int64)
-    return np.rint(total[middles] * 1e6).astype(np.int64)
+    quantiles = np.rint(total[middles] * 1e6).astype(np.int64)
+    quantiles.flags.writeable = False  # one table for all who ask
+    return quantiles
 
 
 @compiled

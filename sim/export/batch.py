@@ -50,6 +50,9 @@ class SiteBatch:
         profile_of: NDArray[np.int64] | None = None,
         first_second: NDArray[np.int64] | None = None,
     ) -> None:
+        weakness = config.weakness()
+        if weakness is not None:
+            raise ValueError(weakness)
         self.config, self.edge = config, edge
         self.n = len(seeds)
         self.actuators: tuple[Actuator, ...] = compilation.actuators(config, edge)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -25,7 +26,8 @@ from ..config import (
 
 Phase = Literal["a", "b", "c"]
 Phases = Literal["a", "b", "c", "abc"]
-Identifier = str
+_MOST_VOLTAGE_SHIFT = 0.3
+"""Share of the nominal voltage."""
 
 WATER_J_PER_L_K: Final = 4186.0
 """Heat capacity of a litre of water."""
@@ -266,6 +268,44 @@ class ExportPlantConfig(Model):
                     {"phase": phase, "count": count},
                 )
         return self
+
+    def weakness(self) -> str | None:
+        """Return why this connection cannot carry what hangs on it; None if it can.
+
+        Beyond a shift of voltage that no supply would be built for, the voltages that constant
+        power asks for soon have no solution at all.
+        """
+        supply = self.connection
+        ohm = math.hypot(
+            supply.line_resistance_ohm + supply.neutral_resistance_ohm,
+            supply.line_reactance_ohm + supply.neutral_reactance_ohm,
+        )
+        for phase in "abc":
+            most_w = self._most_power_w(phase)
+            share = most_w * ohm / 230.0**2
+            if share > _MOST_VOLTAGE_SHIFT:
+                return (
+                    f"the connection is too weak: {most_w / 1000:.1f} kW on phase {phase} would "
+                    f"shift its voltage by {share * 100:.0f} %; allowed: "
+                    f"{_MOST_VOLTAGE_SHIFT * 100:.0f} % (lower impedances or ratings)"
+                )
+        return None
+
+    def _most_power_w(self, phase: str) -> float:
+        """Return the most that can flow on a phase, either way, the household left aside."""
+
+        def share(phases: str) -> float:
+            return 1.0 / len(phases) if phase in phases else 0.0
+
+        into_w = sum(load.rated_power_w * share(load.phase) for load in self.loads)
+        for charger in self.chargers:
+            into_w += charger.max_current_a * 230.0 if phase in charger.phases else 0.0
+        most_pv_w = min(self.pv.inverter_power_w, 1.3 * self.pv.peak_power_w)
+        out_w = most_pv_w * share(self.pv.phases)
+        if self.battery is not None:
+            into_w += self.battery.max_charge_w * share(self.battery.phases)
+            out_w += self.battery.max_discharge_w * share(self.battery.phases)
+        return max(into_w, out_w)
 
     @property
     def mean_ramp_s(self) -> float:
