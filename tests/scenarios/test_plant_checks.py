@@ -41,7 +41,7 @@ def test_car_that_leaves_later_would_never_be_counted(tmp_path):
 
 
 def test_connection_that_cannot_carry_its_loads_is_refused(tmp_path):
-    ((line, field, message),) = _errors(tmp_path, TEXT.replace("3 kW", "30 kW"))
+    ((line, field, message),) = _errors(tmp_path, TEXT.replace("3 kW", "60 kW"))
     assert (line, field) == (1, "plant")
-    assert "30" in message
+    assert "63.7 kW on phase a" in message
     assert "lower impedances or ratings" in message
