@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,6 @@ from .cli_show import (
 )
 
 if TYPE_CHECKING:
-    from .evaluation.judge import Judgement
     from .hil.bench import RunResult
     from .scenarios.model import Scenario
 
@@ -127,7 +127,7 @@ def _run(options: RunOptions, report: RunReport) -> None:
             if result.baseline:
                 report.baselines.append(result)
             else:
-                report.judged.append((result, _finish_record(result)))
+                _finish_record(result, report)
 
         bench = Bench(scenario, options.out, measure=measure, on_result=finish, progress=progress)
         bench.run()
@@ -173,7 +173,7 @@ def _one_of(option: str, value: str | None, allowed: Sequence[str]) -> None:
         raise UsageError(f"{option} is '{value}'; allowed: {', '.join(allowed)}")
 
 
-def _finish_record(result: RunResult) -> Judgement:
+def _finish_record(result: RunResult, report: RunReport) -> None:
     """Judge a closed record and write verdict, report and JUnit into its folder."""
     from .evaluation.files import replace_text
     from .evaluation.judge import judge as judge_folder
@@ -182,10 +182,25 @@ def _finish_record(result: RunResult) -> Judgement:
     from .evaluation.report import report_input, write_report
 
     judgement = judge_folder(result.folder)
-    store_judgement(judgement)
-    replace_text(result.folder / "junit.xml", junit_xml([judgement]).rstrip("\n"))
-    write_report(result.folder / "report.html", report_input(judgement))
-    return judgement
+    report.judged.append((result, judgement))
+    with _writing(result.folder):
+        store_judgement(judgement)
+        replace_text(result.folder / "junit.xml", junit_xml([judgement]).rstrip("\n"))
+        write_report(result.folder / "report.html", report_input(judgement))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say which folder's reports could not be written, and that the record is whole."""
+    from .evaluation.record import RecordError
+
+    try:
+        yield
+    except OSError as problem:
+        raise RecordError(
+            f"{folder}: cannot write the reports ({problem.strerror or problem}); the records are "
+            f"complete: free some space, then `wattbench judge {folder}` tells the verdict"
+        ) from problem
 
 
 def _write_overview(report: RunReport) -> None:
@@ -196,8 +211,9 @@ def _write_overview(report: RunReport) -> None:
 
     assert report.folder is not None
     judgements = [judgement for _, judgement in report.judged]
-    replace_text(report.folder / "junit.xml", junit_xml(judgements).rstrip("\n"))
-    write_comparison(report.folder / "report.html", [report_input(j) for j in judgements])
+    with _writing(report.folder):
+        replace_text(report.folder / "junit.xml", junit_xml(judgements).rstrip("\n"))
+        write_comparison(report.folder / "report.html", [report_input(j) for j in judgements])
 
 
 def _wants_traceback() -> bool:

@@ -126,7 +126,11 @@ class Encoder:
         _encode(values, self._indices, self._rules, out)
 
     def decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return actions in W from the network's outputs, in their shape; NaN stays NaN."""
+        """Return actions in W from the network's outputs, in their shape.
+
+        What is not finite stays so: clipped, a broken network would look like a working one.
+        """
         rule = self.config.output
         watts = outputs.astype(np.float64) * rule.scale_w + rule.offset_w
-        return np.minimum(np.maximum(watts, rule.low_w), rule.high_w)
+        clipped = np.minimum(np.maximum(watts, rule.low_w), rule.high_w)
+        return np.where(np.isfinite(watts), clipped, watts)

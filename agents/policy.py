@@ -22,7 +22,8 @@ from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from ..sim.config import DurationS, Model, PowerW
 from ..sim.edge.config import EdgeConfig
@@ -166,6 +167,14 @@ class PolicyConfig(Model):
     """Grid power to aim at (+ import), as the policy is told; null: the site's."""
     command_deadband_w: PowerW = Field(10.0, ge=0, le=10_000)
     """A command in which no set-point differs by more than this from the last is not sent."""
+
+    @field_validator("name")
+    @classmethod
+    def _not_a_baselines(cls, name: str | None) -> str | None:
+        # Folders of baselines begin like this, and whoever looks for judged runs passes them over.
+        if name is not None and name.startswith("baseline-"):
+            raise PydanticCustomError("name", "a name must not begin with 'baseline-'", {})
+        return name
 
     @property
     def label(self) -> str:

@@ -83,12 +83,15 @@ class Bench:
             folder = new_folder(self._out, self.experiment.name)
             for seed in self.experiment.seeds:
                 profiles = self._profiles(seed)
+                if seed == self.experiment.seeds[0]:
+                    self._build_all(seed, profiles)
                 measured: dict[str, Measurements] = {}
                 for policy, baseline in self._schedule():
                     result = self._run_one(
                         policy, seed, profiles, measured, folder, signals, baseline=baseline
                     )
-                    if baseline:
+                    if baseline and result.outcome.status == "completed":
+                        # What a run that broke off has measured is no yardstick.
                         measured[policy.label] = result.measurements
                     results.append(result)
                     self._on_result(result)
@@ -151,6 +154,16 @@ class Bench:
                     outcome.status if outcome.speed_x_realtime else "not recorded"
                 )
         return RunResult(policy.label, seed, baseline, place, outcome, measured)
+
+    def _build_all(self, seed: int, profiles: SiteProfiles) -> None:
+        """Build every policy once, so that a bad file is found before the first run and not after.
+
+        Raises:
+            PolicyError: a policy cannot be built.
+        """
+        for policy, _ in self._schedule():
+            with VirtualClock() as clock:
+                assemble(self.experiment, clock, policy, seed, profiles)
 
     def _warm_up(self, policy: PolicyConfig, seed: int, profiles: SiteProfiles) -> None:
         """Run a few seconds that nobody records, so that compiling is no part of the run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any, Final, Protocol, TextIO
 
@@ -61,7 +61,7 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         """Print it."""
-        print(text, file=self._stream, flush=True)
+        self._print(text)
 
     def update(self, t_us: int) -> None:
         """Print a line if the last one is ten seconds old."""
@@ -80,7 +80,12 @@ class PlainProgress:
         return f"{simulated(t_us)} simulated, {speed(t_us, perf_counter() - self._begin_s)}"
 
     def _say(self, text: str) -> None:
-        print(f"{self._label}: {text}", file=self._stream, flush=True)
+        self._print(f"{self._label}: {text}")
+
+    def _print(self, text: str) -> None:
+        # Progress is no result: a stream that is full or closed must not end the run.
+        with suppress(OSError, ValueError):
+            print(text, file=self._stream, flush=True)
 
 
 class RichProgress:
@@ -122,6 +127,9 @@ class RichProgress:
 def shown(stream: TextIO | None = None) -> Iterator[Progress]:
     """Show progress on a stream (default: stderr): moving if it is a terminal, else in lines."""
     stream = sys.stderr if stream is None else stream
+    if stream is None:  # there is no stderr at all
+        yield Silent()
+        return
     if not stream.isatty():
         yield PlainProgress(stream)
         return

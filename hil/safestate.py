@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, Final, Literal, Self
@@ -31,6 +34,12 @@ an actuator: until that has passed, a load refuses to switch off."""
 _RESEND_US: Final = 5 * US_PER_S
 _RETRY_US: Final = US_PER_S
 _CHECK_US: Final = US_PER_S // 5
+_PATIENCE_S: Final = 3.0
+EXIT_NOT_SAFE: Final = 7
+_GIVE_UP: Final = (
+    b"wattbench: the run does not react to signals (a policy that never returns?): gave up; "
+    b"its record says interrupted, the safe state is not confirmed\n"
+)
 _IN_FLIGHT_US: Final = 10 * US_PER_S
 """No earlier command is still on its way after this."""
 
@@ -60,6 +69,55 @@ class SafeStateResult:
         }
 
 
+class _LastResort:
+    """Ends the process when signals are not even heard any more.
+
+    Python hands a signal to its handler between two steps of Python code. A policy that hangs in
+    compiled code (an endless loop in an ONNX graph) takes no such step, and no second signal would
+    break in. So a thread of its own listens on the wake-up socket; if two signals came and the
+    handler has not run for a while, the record stays as it is (interrupted), and that is said.
+    """
+
+    def __init__(self, heard: list[str]) -> None:
+        self._heard = heard
+        self._ends: tuple[socket.socket, socket.socket] | None = None
+        self._before = -1
+
+    def start(self, numbers: Iterable[int]) -> None:
+        """Listen for these signals."""
+        self._ends = socket.socketpair()
+        for end in self._ends:
+            end.setblocking(False)
+        self._before = signal.set_wakeup_fd(self._ends[1].fileno(), warn_on_full_buffer=False)
+        arguments = (self._ends[0], frozenset(numbers))
+        threading.Thread(target=self._listen, args=arguments, daemon=True).start()
+
+    def stop(self) -> None:
+        """Listen no longer."""
+        if self._ends is not None:
+            signal.set_wakeup_fd(self._before)
+            self._ends[1].close()  # ends the thread
+            self._ends = None
+
+    def _listen(self, end: socket.socket, numbers: frozenset[int]) -> None:
+        end.setblocking(True)
+        came = 0
+        with end:
+            while data := end.recv(16):
+                came += sum(number in numbers for number in data)
+                if came >= 2 and not self._heard_within(_PATIENCE_S):
+                    os.write(2, _GIVE_UP)
+                    os._exit(EXIT_NOT_SAFE)
+
+    def _heard_within(self, seconds: float) -> bool:
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            if len(self._heard) >= 2:
+                return True
+            time.sleep(0.05)
+        return False
+
+
 class StopSignals:
     """Ctrl-C, SIGTERM and SIGHUP as orderly ends of a run; handlers stand only inside `with`.
 
@@ -74,6 +132,7 @@ class StopSignals:
         self._phase: Literal["open", "running", "shielded"] = "open"
         self._stop: Callable[[], None] | None = None
         self._before: dict[int, Any] = {}
+        self._last_resort = _LastResort(self.received)
 
     @property
     def first(self) -> str:
@@ -92,6 +151,7 @@ class StopSignals:
                 number = getattr(signal, name, None)
                 if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._received)
+            self._last_resort.start(self._before)
         return self
 
     def __exit__(
@@ -100,6 +160,7 @@ class StopSignals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._last_resort.stop()
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()

@@ -124,13 +124,14 @@ def _plant(parts: Parts) -> Iterator[Problem]:
 
 
 def _limits(parts: Parts) -> Iterator[Problem]:
-    names = list(dict.fromkeys(name for _, name in parts.policy_names))
+    baselines = (name for path, name in parts.policy_names if path[0] == "baselines")
+    names = list(dict.fromkeys(baselines))
     for path, limit in parts.limits:
         against = getattr(limit, "vs", None)
         if against is not None and against not in names:
             allowed = ", ".join(names) or "none: list it under baselines"
             hint = did_you_mean(against, names)
-            message = f"no baseline or policy '{against}'; allowed: {allowed}{hint}"
+            message = f"no baseline '{against}'; allowed: {allowed}{hint}"
             yield (*path, "vs"), message
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..agents.policy import POLICIES
@@ -75,7 +75,7 @@ class Clock(Model):
 
     start: StartTime
     """Local time of the site, or with an offset (`2025-06-21T10:00:00+02:00`)."""
-    duration_s: DurationS = Field(gt=0, le=31 * 86400)
+    duration_s: DurationS = Field(ge=1, le=31 * 86400)
     """A multiple of `control_period_s`."""
     control_period_s: DurationS = Field(1.0, ge=0.2, le=60)
     """Time between two decisions; a multiple of 0.2 s."""
@@ -95,7 +95,7 @@ class Clock(Model):
             raise PydanticCustomError(
                 "grid", "control_period_s must be a multiple of 0.2 s, the step of the plant", {}
             )
-        if to_us(self.duration_s) % period_us:
+        if to_us(self.duration_s) % period_us or self.duration_s < self.control_period_s:
             raise PydanticCustomError(
                 "grid",
                 "duration_s must be a multiple of control_period_s ({period} s)",
@@ -161,6 +161,16 @@ class Scenario(Model):
     )
     """One run per policy and seed."""
     audit: Audit | None = None
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+        if twice is not None:
+            raise PydanticCustomError(
+                "seeds", "seed {seed} is there twice; allowed: each once", {"seed": twice}
+            )
+        return seeds
 
     def start_utc(self) -> dt.datetime:
         """Return the start of the run in UTC. Raises ValueError for a time that does not exist."""

@@ -10,9 +10,9 @@ from .config import DurationS, Fraction, Model, PowerW
 
 
 class _Window(Model):
-    start_s: DurationS = Field(ge=0)
+    start_s: DurationS = Field(ge=0, le=31 * 86400)
     """Since the start of the run."""
-    duration_s: DurationS = Field(ge=1)
+    duration_s: DurationS = Field(ge=1, le=31 * 86400)
     """At least 1 s: loads look for faults once a second, a meter at its samples."""
 
 
@@ -87,7 +87,7 @@ class ClockStep(_Window):
     """The meter's clock is off by this much: the stamps of its samples jump."""
 
     kind: Literal["clock_step"] = "clock_step"
-    step_s: float = Field(allow_inf_nan=False)
+    step_s: float = Field(ge=-31 * 86400, le=31 * 86400, allow_inf_nan=False)
     """Seconds; negative: into the past."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from wattbench.agents.feature_names import FEATURES
 from wattbench.agents.policy import Observation, SiteInfo
 from wattbench.sim.points import Actuator

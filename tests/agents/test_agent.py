@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+
 from wattbench.agents import feature_names as names
 from wattbench.agents.agent import Agent, LocalClock
 from wattbench.agents.policy import (

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from wattbench.agents.allocator import MAX_LOADS_A_PHASE, Allocator
 from wattbench.agents.policy import SiteInfo
 from wattbench.sim.points import Actuator

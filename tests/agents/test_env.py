@@ -15,6 +15,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.utils.passive_env_checker import check_action_space, check_observation_space
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
+
 from wattbench.agents.allocator import Allocator
 from wattbench.agents.baselines.degenerate import ZeroConfig
 from wattbench.agents.baselines.pi import PiConfig

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from wattbench.agents import feature_names as names
 from wattbench.agents.features import Features
 from wattbench.agents.policy import SiteInfo

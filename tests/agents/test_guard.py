@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from wattbench.agents.deploy.guard import CODES, Guard
 from wattbench.agents.policy import SiteInfo
 from wattbench.sim.points import Actuator

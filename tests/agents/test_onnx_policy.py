@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
 from wattbench.agents.agent import Agent
 from wattbench.agents.encoders import Encoder, EncoderError, load_encoder
 from wattbench.agents.feature_names import FEATURES, feature_indices
@@ -86,6 +87,24 @@ def test_nan_from_the_network_is_the_policys_error(files: OnnxConfig, nine_loads
     model = graph()
     weights = np.full((2, 3), np.nan, dtype=np.float32)
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "w"))
+    onnx.save(model, files.path)
+    agent = Agent(files, nine_loads)
+    with pytest.raises(PolicyError, match="not finite"):
+        agent.decide(agent.observe(0, None, 0.0))
+
+
+def test_infinity_is_not_clipped_into_a_command(files: OnnxConfig, nine_loads: SiteInfo) -> None:
+    model = graph()
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Div", ["huge", "nothing"], ["inf"]),
+        helper.make_node("Add", ["z", "inf"], ["y"]),
+    ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    for name, value in (("huge", 1.0), ("nothing", 0.0)):
+        scalar = numpy_helper.from_array(np.array([value], dtype=np.float32), name)
+        model.graph.initializer.append(scalar)
     onnx.save(model, files.path)
     agent = Agent(files, nine_loads)
     with pytest.raises(PolicyError, match="not finite"):

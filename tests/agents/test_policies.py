@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
 from wattbench.agents.agent import Agent
 from wattbench.agents.baselines.control import ChangeBudget, spread
 from wattbench.agents.policy import (

@@ -6,6 +6,7 @@ import datetime as dt
 
 import numpy as np
 import pytest
+
 from wattbench.agents.env import EnvConfig, ExportVectorEnv
 from wattbench.agents.policy import ActionKind
 from wattbench.sim.edge.config import EdgeConfig

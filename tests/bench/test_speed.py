@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simpy
+
 from wattbench.evaluation.metrics import measure
 from wattbench.hil.bench import Bench
 from wattbench.hil.selection import select_policies

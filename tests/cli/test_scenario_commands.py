@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
+
 from wattbench.cli import app
 from wattbench.scenarios import library, schema
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from wattbench.evaluation.metrics import measure
 from wattbench.hil.bench import Bench
 from wattbench.scenarios.load import load_scenario

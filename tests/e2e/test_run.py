@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+
 from wattbench.agents.policy import POLICIES, Policy, PolicyConfig, register
 from wattbench.cli_run import RunOptions, judge, run
 from wattbench.evaluation.record import RecordError, RecordWriter, read_record
@@ -413,3 +414,98 @@ def test_kill_9_leaves_a_record_that_says_interrupted(scenario, tmp_path) -> Non
     assert header.status == "interrupted"
     assert header.safe_state.confirmed is None
     assert judge([folder], as_json=False) == 4
+
+
+def endless_network(folder: Path) -> Path:
+    """Return an ONNX file, encoder beside it, whose graph loops for ever."""
+    onnx = pytest.importorskip("onnx")
+    make, floats = onnx.helper, onnx.TensorProto.FLOAT
+    body = make.make_graph(
+        [
+            make.make_node("Identity", ["go"], ["go_on"]),
+            make.make_node("Add", ["sum", "sum"], ["more"]),
+        ],
+        "body",
+        [
+            make.make_tensor_value_info("turn", onnx.TensorProto.INT64, []),
+            make.make_tensor_value_info("go", onnx.TensorProto.BOOL, []),
+            make.make_tensor_value_info("sum", floats, [1, 3]),
+        ],
+        [
+            make.make_tensor_value_info("go_on", onnx.TensorProto.BOOL, []),
+            make.make_tensor_value_info("more", floats, [1, 3]),
+        ],
+    )
+    constants = [
+        onnx.numpy_helper.from_array(np.array(2**62, dtype=np.int64), "turns"),
+        onnx.numpy_helper.from_array(np.array(True), "yes"),
+    ]
+    graph = make.make_graph(
+        [make.make_node("Loop", ["turns", "yes", "x"], ["y"], body=body)],
+        "endless",
+        [make.make_tensor_value_info("x", floats, [1, 3])],
+        [make.make_tensor_value_info("y", floats, [1, 3])],
+        constants,
+    )
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=8)
+    path = folder / "endless.onnx"
+    onnx.save(model, path)
+    inputs = [{"feature": f"grid_power_{phase}_w", "offset": 0, "scale": 1} for phase in "abc"]
+    output = {"action": "phase_targets", "scale_w": 1, "low_w": 0, "high_w": 4500}
+    encoder = {"version": 1, "inputs": inputs, "output": output}
+    path.with_suffix(".json").write_text(json.dumps(encoder))
+    return path
+
+
+@pytest.mark.slow
+def test_second_signal_gets_through_to_a_network_that_never_returns(scenario, tmp_path) -> None:
+    code = "from wattbench.cli import main; main()"
+    network = str(endless_network(tmp_path))
+    words = ["run", str(scenario), "--out", str(tmp_path), "--policy", network]
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=-1, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "site").exists():
+        assert time.monotonic() < deadline, "the run did not start"
+        time.sleep(0.05)
+    time.sleep(5.0)  # the network is tried before anything runs
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 7, err
+    assert "gave up" in err
+    assert "Traceback" not in err
+
+
+def test_what_a_crashed_baseline_measured_is_no_yardstick(scenario, tmp_path, capsys) -> None:
+    text = SCENARIO.replace("[{kind: zero}]", "[{kind: zero}, {kind: crash_early}]")
+    scenario.write_text(text.replace("vs: zero", "vs: crash_early"))
+    code = run(RunOptions(str(scenario), tmp_path), as_json=True)
+    (only,) = one_object(capsys)["runs"]
+    assert only["verdict"] == "ERROR"
+    assert code == 5
+
+
+def test_bad_network_is_found_before_anything_runs(scenario, tmp_path, capsys) -> None:
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(b"\x08\x07")
+    path.with_suffix(".json").write_text("{}")
+    code = run(RunOptions(str(scenario), tmp_path, policies=("pi", str(path))), as_json=False)
+    assert code == 2
+    assert "cut" in capsys.readouterr().err
+    assert not list((tmp_path / "site").glob("*/record.json"))
+
+
+def test_full_disk_at_the_reports_keeps_records_and_verdict(
+    scenario, tmp_path, capsys, monkeypatch
+) -> None:
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wattbench.evaluation.report.write_report", full)
+    code = run(RunOptions(str(scenario), tmp_path), as_json=False)
+    shown = capsys.readouterr()
+    assert code == 5
+    assert "cannot write the reports (No space left on device)" in shown.err
+    assert "free some space" in shown.err
+    assert "PASS" in shown.out

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from wattbench.evaluation.metrics import measure
 from wattbench.evaluation.record import Record, RecordHeader, RecordWriter, read_record
 from wattbench.evaluation.streams import memory_stream

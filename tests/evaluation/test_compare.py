@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from wattbench.evaluation.compare import compare, compare_record, reduction, text_table
 from wattbench.evaluation.record import RecordHeader
 from wattbench.evaluation.units import format_quantity

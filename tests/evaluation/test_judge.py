@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from wattbench.evaluation.judge import judge, store_judgement
 from wattbench.evaluation.record import RecordWriter
 from wattbench.evaluation.streams import open_parquet, write_parquet

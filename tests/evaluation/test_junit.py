@@ -5,6 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 import pytest
+
 from wattbench.evaluation.judge import judge
 from wattbench.evaluation.junit import junit_xml
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
 from wattbench.evaluation.limits import LimitConfig, judge_limit
 from wattbench.evaluation.record import RecordHeader
 from wattbench.evaluation.verdict import Verdict

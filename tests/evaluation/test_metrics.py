@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from wattbench.evaluation.metrics import METRICS, find_metric, measure
 from wattbench.evaluation.metrics.control import most_in_a_minute
 from wattbench.evaluation.metrics.energy import fill_level, sliding_mean

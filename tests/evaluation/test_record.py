@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from wattbench.evaluation import reading
 from wattbench.evaluation.record import (
     MissingColumnError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from wattbench.evaluation.verdict import (
     PRECEDENCE,
     ExitCode,

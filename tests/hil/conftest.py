@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from wattbench.sim.edge.meter import METER_FIELDS, POWER_TOTAL, MeterReading
 from wattbench.sim.points import Actuator
 

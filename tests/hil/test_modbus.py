@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+
 from wattbench.hil.modbus import sdm630
 from wattbench.hil.modbus.client import ModbusClient, ModbusRefusedError, ModbusSilentError
 from wattbench.hil.modbus.echo import EchoMeter

@@ -3,6 +3,7 @@ import contextlib
 
 import numpy as np
 import pytest
+
 from wattbench.hil.rig import RIGS, EchoDriver, ReadingError, RigError, build_driver
 from wattbench.sim.clock import VirtualClock
 

@@ -3,6 +3,7 @@ import signal
 
 import numpy as np
 import pytest
+
 from wattbench.hil.rig import DirectDriver
 from wattbench.hil.safestate import Interrupted, StopSignals, reach_safe_state
 from wattbench.hil.streams import NOT_SENT, SAFE, Log

@@ -1,4 +1,5 @@
 import pytest
+
 from wattbench.agents.baselines.pi import PiConfig
 from wattbench.hil.selection import UnknownPolicyError, select_policies
 

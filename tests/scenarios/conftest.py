@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from wattbench.scenarios.errors import ScenarioError, ScenarioErrors
 from wattbench.scenarios.load import load_scenario
 

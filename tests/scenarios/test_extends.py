@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from wattbench.scenarios.errors import ScenarioErrors
 from wattbench.scenarios.extends import read_tree
 from wattbench.scenarios.load import load_scenario

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from wattbench.scenarios.errors import ScenarioErrors
 from wattbench.scenarios.load import load_scenario
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from wattbench.scenarios import library
 from wattbench.scenarios.listing import entries
 

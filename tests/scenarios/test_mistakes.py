@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from wattbench.scenarios.errors import ScenarioError
 
 Errors = Callable[[str], list[ScenarioError]]
@@ -273,7 +274,28 @@ MISTAKES = {
         "vs: tuend",
         (24, 33),
         "limits[1].vs",
-        ["no baseline or policy 'tuend'; allowed: smith, zero, tuned; did you mean 'tuned'?"],
+        ["no baseline 'tuend'; allowed: zero, tuned; did you mean 'tuned'?"],
+    ),
+    "limit against another judged policy": (
+        "vs: tuned",
+        "vs: smith",
+        (24, 33),
+        "limits[1].vs",
+        ["no baseline 'smith'; allowed: zero, tuned"],
+    ),
+    "the same seed twice": (
+        "title: A test",
+        "seeds: [3, 4, 3]",
+        (1, 8),
+        "seeds",
+        ["seed 3 is there twice; allowed: each once"],
+    ),
+    "a name for baselines": (
+        "  - {kind: smith}",
+        "  - {kind: smith, name: baseline-x}",
+        (16, 25),
+        "policies[0].name",
+        ["a name must not begin with 'baseline-'"],
     ),
     "audit": (
         "title: A test",

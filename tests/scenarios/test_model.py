@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from wattbench.scenarios.load import load_scenario
 from wattbench.scenarios.model import utc_of
 from wattbench.scenarios.report import resolved_yaml

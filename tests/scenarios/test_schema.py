@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wattbench.scenarios import schema
 from wattbench.scenarios.model import ScenarioFile
 from wattbench.scenarios.reference import reference_text
@@ -55,14 +56,14 @@ def test_items_of_lists_need_their_keys(document: dict[str, Any]) -> None:
 
 def test_quantities_are_numbers_in_a_range_or_texts(document: dict[str, Any]) -> None:
     duration = document["$defs"]["Clock"]["properties"]["duration_s"]
-    number = {"type": "number", "exclusiveMinimum": 0, "maximum": 31 * 86400}
+    number = {"type": "number", "minimum": 1, "maximum": 31 * 86400}
     assert duration["anyOf"] == [number, {"type": "string"}]
     assert duration["unit"] == "s"
 
 
 def test_reference_has_every_key_with_unit_and_range() -> None:
     text = reference_text()
-    row = "| `duration_s` | number | s | more than 0, at most 2678400 | **required** |"
+    row = "| `duration_s` | number | s | 1 … 2678400 | **required** |"
     assert row in text
     assert "| `initial_soc` | number |  | 0 … 1 | `0.5` |" in text
     assert "## `policies` with `kind: smith`" in text

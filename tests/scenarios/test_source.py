@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from wattbench.scenarios.errors import ScenarioErrors
 from wattbench.scenarios.load import load_scenario
 from wattbench.scenarios.source import MAX_BYTES, read_document

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from wattbench.sim.edge.config import DeviceConfig, EdgeConfig, MeshConfig, MeterConfig
 from wattbench.sim.export.batch import SiteBatch
 from wattbench.sim.export.config import Connection, ExportPlantConfig, Load, Pv

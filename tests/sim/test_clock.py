@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from wattbench.sim.clock import (
     ClockDeadlockError,
     ClockError,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+
 import wattbench
 from wattbench.sim.compiled import (
     cache_folder,

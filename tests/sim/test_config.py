@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
+
 from wattbench.sim.config import (
     UNITS,
     AngleDeg,

@@ -4,6 +4,7 @@ import datetime as dt
 
 import numpy as np
 import pytest
+
 from wattbench.evaluation.report import (
     ActuatorInfo,
     IdentityRow,

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from wattbench.evaluation.report.decimate import bucket_extremes, bucket_starts, rows_per_bucket
 
 VALUES = st.one_of(st.floats(-1e9, 1e9), st.just(float("nan")))

@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+
 from wattbench.evaluation.report import format as fmt
 
 START = dt.datetime(2025, 6, 20, 22, 0, tzinfo=dt.UTC)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from wattbench.evaluation.judge import judge
 from wattbench.evaluation.report import report_input, write_report
 

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+
 from wattbench.evaluation.report import ActuatorInfo, write_comparison, write_report
 
 VOID = {"meta", "link", "input", "br", "rect", "line", "circle"}

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+
 from wattbench.evaluation.report import ActuatorInfo
 from wattbench.evaluation.report.packing import Packer
 from wattbench.evaluation.report.payload import (

@@ -1,6 +1,7 @@
 """Which spans are shaded."""
 
 import numpy as np
+
 from wattbench.evaluation.report.spans import event_spans, safe_spans, stale_spans
 
 S = 1_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+
 from wattbench.sim.edge.channel import (
     STATUS_COORDINATOR_DOWN,
     STATUS_SENT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from wattbench.sim.faults import LoadVanished
 
 S = 1_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+
 from wattbench.sim.edge import meter as at
 from wattbench.sim.edge.meter import METER_FIELDS, quantise
 from wattbench.sim.export.config import Connection, ExportPlantConfig, Pv

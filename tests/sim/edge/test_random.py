@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+
 from wattbench.sim.edge.random import bell, bits, uniform
 
 

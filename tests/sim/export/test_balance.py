@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+
 from wattbench.sim.edge.config import EdgeConfig, MeshConfig
 from wattbench.sim.export.config import (
     Battery,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
+
 from wattbench.sim.edge.config import DeviceConfig, EdgeConfig, MeshConfig, MeterConfig
 from wattbench.sim.export.batch import SiteBatch
 from wattbench.sim.export.config import (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from wattbench.sim.edge.config import EdgeConfig
 from wattbench.sim.export.config import Connection, ExportPlantConfig, Load
 from wattbench.sim.export.plant import ExportPlant

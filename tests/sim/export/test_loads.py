@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from wattbench.sim.export.config import Connection, Load, Tank
 from wattbench.sim.faults import LoadStuckOff, LoadStuckOn, LoadVanished
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from wattbench.sim.export.config import Connection, Pv
 
 ANGLES = np.exp(-2j * np.pi / 3 * np.array([0, 1, 2]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+
 from wattbench.sim.edge.config import EdgeConfig
 from wattbench.sim.export.config import ExportPlantConfig
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+
 from wattbench.sim.export.config import Load, Tank
 from wattbench.sim.profiles.draws import draw_power_w, tapping_power_w, tappings
 

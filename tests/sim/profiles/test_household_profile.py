@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+
 from wattbench.sim.profiles.appliances import KINDS
 from wattbench.sim.profiles.config import GeneratedHousehold
 from wattbench.sim.profiles.household import home_segments, household_power, render

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+
 from wattbench.sim.profiles.days import local_days
 
 

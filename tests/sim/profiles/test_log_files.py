@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from wattbench.sim.profiles.config import FileHousehold, FilePv
 from wattbench.sim.profiles.files import household_power, pv_per_peak
 from wattbench.sim.profiles.findings import FileReport, ProfileError

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from wattbench.sim.export.config import ExportPlantConfig
 from wattbench.sim.profiles.build import build
 from wattbench.sim.profiles.config import ProfilesConfig

@@ -2,6 +2,7 @@
 
 import pytest
 from pydantic import ValidationError
+
 from wattbench.sim.profiles.config import ProfilesConfig
 
 

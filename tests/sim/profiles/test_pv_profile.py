@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+
 from wattbench.sim.profiles.clouds import clear_sky_index, index_at
 from wattbench.sim.profiles.config import GeneratedPv, Site
 from wattbench.sim.profiles.pv import clear_sky, power_per_peak
