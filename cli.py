@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 
@@ -21,7 +24,7 @@ app = typer.Typer(
 )
 
 #: Exit codes, as the documentation lists them.
-EXIT_PASS, EXIT_FAIL, EXIT_USAGE, EXIT_ERROR = 0, 1, 2, 5
+EXIT_PASS, EXIT_FAIL, EXIT_USAGE, EXIT_ABORTED, EXIT_ERROR = 0, 1, 2, 4, 5
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -158,11 +161,65 @@ def audit(
     raise typer.Exit(audit_scenarios(options, as_json=as_json))
 
 
+class _Patient:
+    """A stream whose reader may leave: what a run has found does not depend on who listens.
+
+    Without it, `wattbench run … | head` would end with the exit code of a failed run.
+    """
+
+    def __init__(self, stream: TextIO | None, ignored: tuple[type[Exception], ...]) -> None:
+        self._whole = self._stream = stream
+        self._ignored = ignored
+
+    def write(self, text: str) -> int:
+        self._try(lambda stream: stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(lambda stream: stream.flush())
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    def fileno(self) -> int:
+        if self._stream is None:
+            raise OSError("there is no such stream")
+        return self._stream.fileno()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def _try(self, action: Callable[[TextIO], object]) -> None:
+        if self._stream is None:
+            return
+        try:
+            action(self._stream)
+        except self._ignored:
+            # So that the interpreter's last flush finds somebody who takes it.
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
+            self._stream = None
+
+
+def _stop_at_once(number: int, _frame: object) -> None:
+    name = signal.Signals(number).name
+    with contextlib.suppress(OSError):
+        os.write(2, f"wattbench: stopped by {name}\n".encode())
+    os._exit(EXIT_ABORTED)
+
+
 def main() -> None:
     """Run the command line; an unexpected exception is one line and exit code 5."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Until a run takes over and after it is closed: nothing is open that could be lost.
+        signal.signal(number, _stop_at_once)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # no encoding of a terminal stops a message
             stream.reconfigure(errors="backslashreplace")
+    sys.stdout = cast(TextIO, _Patient(sys.stdout, (BrokenPipeError,)))
+    sys.stderr = cast(TextIO, _Patient(sys.stderr, (OSError, ValueError)))
     try:
         app(prog_name="wattbench")
     except Exception as problem:

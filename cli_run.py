@@ -29,11 +29,13 @@ from .cli_show import (
 )
 
 if TYPE_CHECKING:
+    from .evaluation.judge import Judgement
     from .hil.bench import RunResult
     from .scenarios.model import Scenario
 
 
 #: Set in the environment, it shows where an error came from.
+_BASELINE = "baseline-"
 _TRACEBACK = "WATTBENCH_TRACEBACK"
 _HOW = f"{_TRACEBACK}=1 says where"
 
@@ -84,18 +86,16 @@ def run(options: RunOptions, *, as_json: bool) -> int:
 
 def judge(folders: Sequence[Path], *, as_json: bool) -> int:
     """Judge records again from their folders alone; return the exit code."""
-    from .evaluation.judge import judge as judge_folder
-    from .evaluation.record import RecordError
     from .evaluation.units import format_quantity
     from .evaluation.verdict import roll_up, suite_exit_code
 
-    try:
-        judgements = [judge_folder(folder) for given in folders for folder in _records(given)]
-    except (RecordError, UsageError) as problem:
+    judgements, problems = _judge_all(folders)
+    for problem in problems:
         print(f"wattbench: {problem}", file=sys.stderr)
-        return EXIT_USAGE
     verdict = roll_up(judgement.verdict for judgement in judgements)
     code = int(suite_exit_code(judgement.exit_code for judgement in judgements))
+    if problems:
+        code = EXIT_USAGE
     if as_json:
         runs = [judgement_row(j) | {"judgement": j.as_dict()} for j in judgements]
         _print_json({"verdict": verdict.name, "exit_code": code, "runs": runs})
@@ -238,15 +238,37 @@ def _exit_code_of(problem: Exception) -> int | None:
     return EXIT_ERROR if isinstance(problem, RecordError | OSError) else None
 
 
+def _judge_all(folders: Sequence[Path]) -> tuple[list[Judgement], list[str]]:
+    """Judge every record; what cannot be read is told and does not keep the others from it."""
+    from .evaluation.judge import judge as judge_folder
+    from .evaluation.record import RecordError
+
+    judgements, problems = [], []
+    for given in folders:
+        try:
+            for folder in _records(given):
+                judgements.append(judge_folder(folder))
+        except (RecordError, UsageError) as problem:
+            problems.append(str(problem))
+        except Exception as problem:
+            if _wants_traceback():
+                raise
+            problems.append(f"{given}: damaged record ({type(problem).__name__}: {problem})")
+    return judgements, problems
+
+
 def _records(given: Path) -> list[Path]:
     """Return the record that a folder is, or the judged records inside it."""
+    if given.name.startswith(_BASELINE):
+        raise UsageError(f"{given} is a baseline's record: measured, not judged")
     if (given / "record.json").exists() or not given.is_dir():
         return [given]
-    inside = sorted(path.parent for path in given.glob("*/record.json"))
-    found = [path for path in inside if not path.name.startswith("baseline-")]
-    if not found:
-        raise UsageError(f"{given} is no record and holds none")
-    return found
+    for depth in ("*", "*/*"):  # a scenario's folder, or the one that runs go to
+        inside = sorted(path.parent for path in given.glob(f"{depth}/record.json"))
+        found = [path for path in inside if not path.name.startswith(_BASELINE)]
+        if found:
+            return found
+    raise UsageError(f"{given} is no record and holds none")
 
 
 def _print_lines(lines: Sequence[str]) -> None:

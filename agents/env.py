@@ -53,19 +53,20 @@ class ExportVectorEnv(VectorEnv[Floats, Floats, NDArray[Any]]):
     allocator and guard as on the bench.
 
     **Reward**: minus the rise of the objective J over the control step, in Wh, with
-    ``J = export + λ₁·import + λ₂·unserved``, export and import net over the phases. The last step
-    of an episode also pays ``λ₁·max(0, stored at start − stored at end)``. So rewards add up to −J
-    as ``objective`` of a record has it.
+    ``J = export + curtailed + λ₁·import + λ₂·unserved``, export and import net over the phases,
+    curtailed what PV could have delivered and did not. The last step of an episode also pays
+    ``λ₁·max(0, stored at start − stored at end)``. So rewards add up to −J as ``objective`` of a
+    record has it.
 
     **Episodes** all have the same length and end by truncation, never by termination: nothing is
     gained by an early end. The batch then begins its next episode at once (autoreset mode
     `SAME_STEP`); the last observation and info are in ``info["final_obs"]`` and ``["final_info"]``.
     Single instances cannot be reset, since all share one simulated time.
 
-    **Info**, [N] each: ``export_wh``, ``import_wh``, ``unserved_wh`` since the episode's start,
-    ``decides``; after a step also ``kind`` (0 hold, 1 change, 2 refresh, 3 safe state) and
-    ``status`` (0 sent, 1 table full, 2 coordinator down, −1 nothing sent) of its command; in
-    ``final_info`` also ``stored_energy_change_wh`` and ``objective_wh``.
+    **Info**, [N] each: ``export_wh``, ``import_wh``, ``curtailed_wh``, ``unserved_wh`` since the
+    episode's start, ``decides``; after a step also ``kind`` (0 hold, 1 change, 2 refresh, 3 safe
+    state) and ``status`` (0 sent, 1 table full, 2 coordinator down, −1 nothing sent) of its
+    command; in ``final_info`` also ``stored_energy_change_wh`` and ``objective_wh``.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's
@@ -277,6 +278,7 @@ class ExportVectorEnv(VectorEnv[Floats, Floats, NDArray[Any]]):
         return {
             "export_wh": self.sites.get("net_export_j")[0] * _WH,
             "import_wh": self.sites.get("net_import_j")[0] * _WH,
+            "curtailed_wh": (self.sites.get("pv_available_j") - self.sites.get("pv_j"))[0] * _WH,
             "unserved_wh": unserved_j * _WH,
             "decides": self._control.decides,
         }
@@ -285,7 +287,7 @@ class ExportVectorEnv(VectorEnv[Floats, Floats, NDArray[Any]]):
         """Return J so far [N], without what is missing in the stores."""
         bought: Floats = self.config.import_weight * info["import_wh"]
         unserved: Floats = self.config.unserved_weight * info["unserved_wh"]
-        sold: Floats = info["export_wh"]
+        sold: Floats = info["export_wh"] + info["curtailed_wh"]
         return sold + bought + unserved
 
     def _stored_wh(self) -> Floats:

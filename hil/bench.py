@@ -81,6 +81,9 @@ class Bench:
         results: list[RunResult] = []
         with StopSignals() as signals:
             folder = new_folder(self._out, self.experiment.name)
+            if folder.name != self.experiment.name:
+                taken = self._out / self.experiment.name
+                self._progress.note(f"{taken} exists and is kept: this run goes to {folder}")
             for seed in self.experiment.seeds:
                 profiles = self._profiles(seed)
                 if seed == self.experiment.seeds[0]:

@@ -19,6 +19,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -58,17 +59,35 @@ def _compile(function: F, *, parallel: bool = False) -> F:
     config = cast(Any, numba.config)
     before = config.CACHE_DIR
     # The folder is looked up while a function is decorated; other libraries keep theirs.
-    config.CACHE_DIR = _folder_of(function.__code__.co_filename)
+    folder = _folder_of(function.__code__.co_filename)
+    config.CACHE_DIR = folder or ""
     try:
-        made = numba.njit(function, cache=True, error_model="numpy", parallel=parallel)
+        made = numba.njit(
+            function, cache=folder is not None, error_model="numpy", parallel=parallel
+        )
         return cast(F, made)
     finally:
         config.CACHE_DIR = before
 
 
 @lru_cache(maxsize=256)
-def _folder_of(file: str) -> str:
-    return str(cache_folder(Path(file).resolve(), _cache_home(_ROOT)))
+def _folder_of(file: str) -> str | None:
+    """Return where a file's kernels are cached; None if nothing can be written there."""
+    folder = cache_folder(Path(file).resolve(), _cache_home(_ROOT))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK)
+    except (OSError, RuntimeError):
+        usable = False
+    if not usable:
+        _say_once(f"{folder.parent} cannot be written")
+    return str(folder) if usable else None
+
+
+@lru_cache(maxsize=1)
+def _say_once(why: str) -> None:
+    mend = "kernels are compiled anew by every command; set NUMBA_CACHE_DIR to a folder of yours"
+    print(f"wattbench: {why}: {mend}", file=sys.stderr)
 
 
 def cache_folder(path: Path, home: Path) -> Path:
@@ -130,4 +149,5 @@ def _cache_home(root: Path) -> Path:
         return Path(chosen)
     if os.access(root, os.W_OK):
         return root / "__pycache__"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wattbench"
+    given = os.environ.get("XDG_CACHE_HOME")
+    return Path(given or os.path.expanduser("~/.cache")) / "wattbench"  # noqa: PTH111  never raises

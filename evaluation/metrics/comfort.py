@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .energy import export_energy, import_energy
+from .energy import curtailed_energy, export_energy, import_energy
 from .registry import metric
 from .run import Run
 
@@ -49,11 +49,12 @@ def stored_energy_change(run: Run) -> float:
 def objective(run: Run) -> float:
     """J, the scenario's objective.
 
-    J = export + λ₁·import + λ₂·unserved + λ₁·max(0, stored at start − stored at end), with
-    λ₁ = `objective.import_weight` and λ₂ = `objective.unserved_weight` of the scenario: energy
+    J = export + curtailed + λ₁·import + λ₂·unserved + λ₁·max(0, stored at start − stored at end),
+    with λ₁ = `objective.import_weight` and λ₂ = `objective.unserved_weight` of the scenario: energy
     missing in tanks and battery at the end is priced like the import that would replace it. More
     than at the start earns nothing: what was stored from the surplus has already lowered the
-    export, and heating from the grid must not pay for itself.
+    export, and heating from the grid must not pay for itself. PV energy that was available and not
+    delivered counts like export: throwing the sun away must not pay either.
     """
     weights = run.header.scenario.get("objective")
     if not isinstance(weights, dict):
@@ -62,6 +63,7 @@ def objective(run: Run) -> float:
     unserved_weight = float(weights.get("unserved_weight", "nan"))
     return (
         export_energy(run)
+        + curtailed_energy(run)
         + import_weight * import_energy(run)
         + unserved_weight * unserved_energy(run)
         + import_weight * max(0.0, -stored_energy_change(run))

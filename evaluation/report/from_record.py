@@ -122,7 +122,7 @@ def _formula(scenario: Mapping[str, Any]) -> str:
         return ""
     imports, unserved = (number(float(weights[f"{k}_weight"])) for k in ("import", "unserved"))
     return (
-        f"J = export + {imports} · import + {unserved} · unserved energy "
+        f"J = export + curtailed + {imports} · import + {unserved} · unserved energy "
         f"+ {imports} · max(0, energy stored at the start − at the end)"
     )
 

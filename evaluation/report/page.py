@@ -194,4 +194,11 @@ def _write(path: Path, title: str, parts: Sequence[str], runs: Sequence[ReportIn
         "script": script,
     }
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _asset("report.html"))
-    path.write_text(page, encoding="utf-8", newline="\n")
+    # Under another name first: a full disk leaves no half a report behind.
+    temporary = path.with_name(path.name + ".new")
+    try:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -18,6 +18,10 @@ def judged_row(run: ReportInput) -> PolicyRow | None:
     return next((row for row in run.policies if row.judged), None)
 
 
+_NOTHING = 1e-6
+_MOST_TIMES = 1000
+
+
 def references(rows: list[PolicyRow], row: PolicyRow) -> list[PolicyRow]:
     """Return the baselines against which a row is read: zero and pi, where present."""
     found = (next((r for r in rows if r.name == name), None) for name in _REFERENCES)
@@ -27,8 +31,10 @@ def references(rows: list[PolicyRow], row: PolicyRow) -> list[PolicyRow]:
 def relative(row: PolicyRow, reference: PolicyRow, key: str) -> str | None:
     """Return a measurement's change against a reference: ``−42 % vs pi``; None if undefined."""
     mine, other = row.measurements.get(key), reference.measurements.get(key)
-    if mine is None or other is None or not math.isfinite(mine) or not other > 0:
+    if mine is None or other is None or not math.isfinite(mine):
         return None
+    if not other > _NOTHING or mine > _MOST_TIMES * other:
+        return None  # a percentage of next to nothing says nothing
     return f"{fmt.percent(mine / other)} vs {reference.name}"
 
 

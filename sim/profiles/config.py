@@ -38,6 +38,8 @@ PowerUnit = Literal["W", "kW", "Wh", "kWh", "Wh_counter", "kWh_counter"]
 
 
 def _known_zone(name: str) -> str:
+    if name in {"localtime", "posixrules", "Factory"}:  # what they mean depends on the machine
+        raise PydanticCustomError("time_zone", _ZONE_HELP, {"name": name})
     try:
         ZoneInfo(name)
     except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError, others are malformed keys
