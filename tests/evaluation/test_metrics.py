@@ -197,6 +197,22 @@ def test_objective_prices_stored_energy_like_import(measured, builders):
     assert measured(header=header, truth=truth)["objective"] == pytest.approx(28.0)
 
 
+def test_more_in_the_stores_than_at_the_start_earns_nothing(measured, builders):
+    header = builders.header()
+    header["site"]["stored_energy_initial_wh"] = 100.0
+    truth = builders.truth(
+        1, grid__net__import_energy_wh=[40.0], load__a1__stored_energy_wh=[140.0]
+    )  # fmt: skip
+    assert measured(header=header, truth=truth)["objective"] == pytest.approx(0.5 * 40)
+
+
+def test_objective_counts_curtailed_energy_like_export(measured, builders):
+    header = builders.header()
+    header["site"]["stored_energy_initial_wh"] = 0.0
+    truth = builders.truth(1, pv__power_w=[0.0], pv__available_power_w=[7200.0])
+    assert measured(header=header, truth=truth)["objective"] == pytest.approx(2.0)
+
+
 def test_changes_below_the_dead_band_add_up(measured, builders):
     # +30 W a second: beyond 50 W from the last counted change at every second step.
     commands = builders.commands(
