@@ -4,9 +4,11 @@ An encoder is a JSON file beside the network:
 
     {"version": 1,
      "inputs": [{"feature": "surplus_total_w", "offset": 0, "scale": 3000, "clip": 5}, …],
-     "output": {"action": "phase_targets", "offset": 0, "scale": 1500, "low_w": 0, "high_w": 5000}}
+     "output": {"action": "phase_targets", "offset_w": 0, "scale_w": 1500, "low_w": 0,
+                "high_w": 5000}}
 
-Input = clip((feature − offset) / scale, −clip, clip); action = clip(offset + scale · output).
+Input = clip((feature − offset) / scale, −clip, clip).
+Action in W = clip(offset_w + scale_w · output, low_w, high_w).
 """
 
 from __future__ import annotations
