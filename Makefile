@@ -77,7 +77,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 # Part of the installation: the kernels, compiled for this machine (later runs find them).
 $(VENV)/.compiled: $(VENV)/.installed-core
 	@echo "Compiling the kernels for this machine ..."
-	@$(BIN)/python -m wattbench.precompile
+	@$(BIN)/python -m wattbench.commands.precompile
 	@touch $@
 
 $(BIN)/python:

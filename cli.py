@@ -119,8 +119,8 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario: its baselines, its policies, every seed; judge and report."""
-    from .cli_run import RunOptions
-    from .cli_run import run as run_scenario
+    from .commands.run import RunOptions
+    from .commands.run import run as run_scenario
 
     options = RunOptions(scenario, out, tuple(policy or ()), tuple(seed or ()), rig, clock, factor)
     raise typer.Exit(run_scenario(options, as_json=as_json))
@@ -132,7 +132,7 @@ def judge(
     as_json: JsonOption = False,
 ) -> None:
     """Judge records again, from their folders alone; nothing is written."""
-    from .cli_run import judge as judge_records
+    from .commands.run import judge as judge_records
 
     raise typer.Exit(judge_records(runs, as_json=as_json))
 
@@ -154,8 +154,8 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Hold scenarios to what they promise: bad policies fail in them, a good one passes."""
-    from .cli_audit import AuditOptions
-    from .cli_audit import audit as audit_scenarios
+    from .commands.audit import AuditOptions
+    from .commands.audit import audit as audit_scenarios
 
     options = AuditOptions(tuple(scenarios or ()), seeds, jobs, out)
     raise typer.Exit(audit_scenarios(options, as_json=as_json))

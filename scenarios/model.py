@@ -111,7 +111,7 @@ class Clock(Model):
 
 
 class Objective(Model):
-    """Weights of J = export + curtailed PV + λ₁·(import + what stores lack) + λ₂·unserved energy."""
+    """Weights of J = export + curtailed + λ₁·(import + what stores lack) + λ₂·unserved energy."""
 
     import_weight: float = Field(0.5, ge=0, le=100)
     """λ₁: what one kWh of import costs in kWh of export."""

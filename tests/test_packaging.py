@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = [
     name
-    for name in ("agents", "evaluation", "fixtures", "hil", "scenarios", "sim")
+    for name in ("agents", "commands", "evaluation", "fixtures", "hil", "scenarios", "sim")
     if (ROOT / name).exists()
 ]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("agents", "evaluation", "hil", "scenarios", "sim")
+ROOMS = ("agents", "commands", "evaluation", "hil", "scenarios", "sim")
 
 #: Per room, what it may import besides itself. Modules at the top (`cli`) may import everything.
 ALLOWED = {
@@ -21,6 +21,7 @@ ALLOWED = {
     "agents": ("sim",),
     "hil": ("sim", "agents", "evaluation.record"),
     "scenarios": ("sim", "agents", "evaluation.limits"),
+    "commands": ("sim", "agents", "evaluation", "hil", "scenarios"),
 }
 
 #: Libraries that one module alone may know.

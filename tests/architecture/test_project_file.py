@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("agents", "evaluation", "fixtures", "hil", "scenarios", "sim")
+ROOMS = ("agents", "commands", "evaluation", "fixtures", "hil", "scenarios", "sim")
 
 #: Distributions whose module has another name.
 MODULE_OF = {"ruamel.yaml": "ruamel"}

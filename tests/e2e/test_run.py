@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from wattbench.agents.policy import POLICIES, Policy, PolicyConfig, register
-from wattbench.cli_run import RunOptions, judge, run
+from wattbench.commands.run import RunOptions, judge, run
 from wattbench.evaluation.record import RecordError, RecordWriter, read_record
 from wattbench.hil.bench import Bench, new_folder
 from wattbench.scenarios.load import load_scenario

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from .agents.policy import PolicyConfig
-    from .hil.bench import RunResult
-    from .scenarios.model import Audit, Scenario
+    from ..agents.policy import PolicyConfig
+    from ..hil.bench import RunResult
+    from ..scenarios.model import Audit, Scenario
 
 Role = Literal["degenerate", "passing", "broken", "other"]
 
@@ -141,7 +141,7 @@ def audit(
             policy's.
         ScenarioErrors: a scenario is invalid.
     """
-    from .scenarios.load import load_scenario
+    from ..scenarios.load import load_scenario
 
     plans = []
     for file in files:
@@ -170,7 +170,7 @@ def _audit_of(scenario: Scenario) -> Audit:
 
 def _roles(scenario: Scenario) -> dict[str, tuple[PolicyConfig, Role]]:
     """Return who runs, by name; a scenario's other policies run for comparison."""
-    from .agents.policy import POLICIES
+    from ..agents.policy import POLICIES
 
     wanted = _audit_of(scenario)
     roles: dict[str, tuple[PolicyConfig, Role]] = {
@@ -197,10 +197,10 @@ def run_seed(file: Path, seed: int, folder: Path) -> list[AuditedRun]:
 
     Its records go to a folder of their own under ``folder`` and are removed by who made that.
     """
-    from .evaluation.judge import judge
-    from .evaluation.metrics import measure
-    from .hil.bench import Bench
-    from .scenarios.load import load_scenario
+    from ..evaluation.judge import judge
+    from ..evaluation.metrics import measure
+    from ..hil.bench import Bench
+    from ..scenarios.load import load_scenario
 
     scenario = load_scenario(file)
     roles = {
@@ -239,7 +239,7 @@ def _complain(scenario: str, result: RunResult) -> None:
 
 
 def _audited(result: RunResult, role: Role, judgement: Any) -> AuditedRun:
-    from .evaluation.verdict import Verdict
+    from ..evaluation.verdict import Verdict
 
     measured = judgement.measurements
     completed = result.outcome.status == "completed"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cli_show import EXIT_ABORTED, EXIT_USAGE
+from .show import EXIT_ABORTED, EXIT_USAGE
 
 if TYPE_CHECKING:
-    from .audit import ScenarioAudit, Tally
+    from .auditing import ScenarioAudit, Tally
 
 _EXIT_HOLDS, _EXIT_BROKEN = 0, 1
 _HEADINGS = ("policy", "role", "passed", "mean J", "mean export", "limits not kept")
@@ -33,14 +33,14 @@ class AuditOptions:
 
 def audit(options: AuditOptions, *, as_json: bool) -> int:
     """Audit scenarios and print what was found; return the exit code."""
-    from .audit import AuditError
-    from .audit import audit as run_audit
-    from .evaluation.model import json_text
-    from .evaluation.record import RecordError
-    from .hil.safestate import StopSignals
-    from .scenarios.errors import ScenarioErrors
-    from .scenarios.library import UnknownScenarioError, locate, names
-    from .sim.profiles.findings import ProfileError
+    from ..evaluation.model import json_text
+    from ..evaluation.record import RecordError
+    from ..hil.safestate import StopSignals
+    from ..scenarios.errors import ScenarioErrors
+    from ..scenarios.library import UnknownScenarioError, locate, names
+    from ..sim.profiles.findings import ProfileError
+    from .auditing import AuditError
+    from .auditing import audit as run_audit
 
     def show(result: ScenarioAudit) -> None:
         if not as_json:

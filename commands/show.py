@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .evaluation.judge import Judgement
-    from .hil.bench import RunResult
+    from ..evaluation.judge import Judgement
+    from ..hil.bench import RunResult
 
 EXIT_USAGE, EXIT_ABORTED, EXIT_ERROR, EXIT_RIG, EXIT_UNSAFE = 2, 4, 5, 6, 7
 
@@ -39,7 +39,7 @@ class RunReport:
 
 def total_exit_code(report: RunReport) -> int:
     """Return the exit code of all runs and of what ended the command."""
-    from .evaluation.verdict import suite_exit_code
+    from ..evaluation.verdict import suite_exit_code
 
     if report.exit_code == EXIT_USAGE:
         return EXIT_USAGE
@@ -62,7 +62,7 @@ def total_exit_code(report: RunReport) -> int:
 
 def as_dict(report: RunReport, code: int) -> dict[str, Any]:
     """Return what `--json` prints."""
-    from .evaluation.verdict import Verdict, roll_up
+    from ..evaluation.verdict import Verdict, roll_up
 
     of_status = {"aborted": Verdict.ABORTED, "error": Verdict.ERROR}
     verdicts = [judgement.verdict for _, judgement in report.judged]
@@ -119,8 +119,8 @@ def table_lines(report: RunReport) -> list[str]:
 
 
 def _mean(values: Sequence[float | None], key: str) -> str:
-    from .evaluation.metrics import METRICS
-    from .evaluation.units import format_quantity
+    from ..evaluation.metrics import METRICS
+    from ..evaluation.units import format_quantity
 
     known = [value for value in values if value is not None and math.isfinite(value)]
     mean = sum(known) / len(known) if known else None

@@ -1,8 +1,8 @@
 """Compile the kernels of a bench run ahead, so that the first run need not wait for it.
 
-``python -m wattbench.precompile`` compiles the plant's kernels in this process and the agents' in
-another beside it; with the name of one half, only that one. What is compiled lands in the compile
-cache (see ``sim/compiled.py``) and is found there by every later process.
+``python -m wattbench.commands.precompile`` compiles the plant's kernels in this process and the
+agents' in another beside it; with the name of one half, only that one. What is compiled lands in
+the compile cache (see ``sim/compiled.py``) and is found there by every later process.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import sys
 
 import numpy as np
 
-from .agents.agent import Agent
-from .agents.policy import POLICIES, SiteInfo
-from .sim.edge.config import EdgeConfig
-from .sim.export.config import ExportPlantConfig
+from ..agents.agent import Agent
+from ..agents.policy import POLICIES, SiteInfo
+from ..sim.edge.config import EdgeConfig
+from ..sim.export.config import ExportPlantConfig
 
 _SECOND_US = 1_000_000
 _CONFIG = {"loads": [{"id": "a1", "phase": "a", "rated_power_w": 1500}]}
@@ -24,7 +24,7 @@ _CONFIG = {"loads": [{"id": "a1", "phase": "a", "rated_power_w": 1500}]}
 
 def compile_plant() -> None:
     """Compile what advances, commands and reads one site."""
-    from .sim.export.plant import ExportPlant
+    from ..sim.export.plant import ExportPlant
 
     config = ExportPlantConfig.model_validate(_CONFIG)
     profiles = np.zeros((3, 8), dtype=np.float32)
@@ -35,7 +35,7 @@ def compile_plant() -> None:
 
 def compile_agents() -> None:
     """Compile features and allocator for one site."""
-    from .sim.export.compilation import actuators
+    from ..sim.export.compilation import actuators
 
     edge = EdgeConfig()
     config = ExportPlantConfig.model_validate(_CONFIG)
@@ -52,7 +52,9 @@ def main() -> None:
     if len(sys.argv) > 1:
         halves[sys.argv[1]]()
         return
-    with subprocess.Popen([sys.executable, "-m", "wattbench.precompile", "agents"]) as beside:
+    with subprocess.Popen(
+        [sys.executable, "-m", "wattbench.commands.precompile", "agents"]
+    ) as beside:
         compile_plant()
     if beside.returncode:
         raise SystemExit(beside.returncode)

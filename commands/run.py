@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cli_show import (
+from .show import (
     EXIT_ABORTED,
     EXIT_ERROR,
     EXIT_RIG,
@@ -29,9 +29,9 @@ from .cli_show import (
 )
 
 if TYPE_CHECKING:
-    from .evaluation.judge import Judgement
-    from .hil.bench import RunResult
-    from .scenarios.model import Scenario
+    from ..evaluation.judge import Judgement
+    from ..hil.bench import RunResult
+    from ..scenarios.model import Scenario
 
 
 #: Set in the environment, it shows where an error came from.
@@ -86,8 +86,8 @@ def run(options: RunOptions, *, as_json: bool) -> int:
 
 def judge(folders: Sequence[Path], *, as_json: bool) -> int:
     """Judge records again from their folders alone; return the exit code."""
-    from .evaluation.units import format_quantity
-    from .evaluation.verdict import roll_up, suite_exit_code
+    from ..evaluation.units import format_quantity
+    from ..evaluation.verdict import roll_up, suite_exit_code
 
     judgements, problems = _judge_all(folders)
     for problem in problems:
@@ -112,13 +112,13 @@ def judge(folders: Sequence[Path], *, as_json: bool) -> int:
 
 
 def _run(options: RunOptions, report: RunReport) -> None:
-    from .hil.bench import Bench
-    from .hil.progress import shown
-    from .hil.safestate import StopSignals
+    from ..hil.bench import Bench
+    from ..hil.progress import shown
+    from ..hil.safestate import StopSignals
 
     with StopSignals(), shown() as progress:
         scenario = _scenario(options)
-        from .evaluation.metrics import measure
+        from ..evaluation.metrics import measure
 
         def finish(result: RunResult) -> None:
             report.folder = result.folder.parent
@@ -137,9 +137,9 @@ def _run(options: RunOptions, report: RunReport) -> None:
 
 def _scenario(options: RunOptions) -> Scenario:
     """Load the scenario and put what the command line says over it."""
-    from .hil.selection import select_policies
-    from .scenarios.library import locate
-    from .scenarios.load import load_scenario
+    from ..hil.selection import select_policies
+    from ..scenarios.library import locate
+    from ..scenarios.load import load_scenario
 
     scenario = load_scenario(locate(options.scenario))
     _one_of("--clock", options.clock, ("virtual", "wall"))
@@ -175,11 +175,11 @@ def _one_of(option: str, value: str | None, allowed: Sequence[str]) -> None:
 
 def _finish_record(result: RunResult, report: RunReport) -> None:
     """Judge a closed record and write verdict, report and JUnit into its folder."""
-    from .evaluation.files import replace_text
-    from .evaluation.judge import judge as judge_folder
-    from .evaluation.judge import store_judgement
-    from .evaluation.junit import junit_xml
-    from .evaluation.report import report_input, write_report
+    from ..evaluation.files import replace_text
+    from ..evaluation.judge import judge as judge_folder
+    from ..evaluation.judge import store_judgement
+    from ..evaluation.junit import junit_xml
+    from ..evaluation.report import report_input, write_report
 
     judgement = judge_folder(result.folder)
     report.judged.append((result, judgement))
@@ -192,7 +192,7 @@ def _finish_record(result: RunResult, report: RunReport) -> None:
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     """Say which folder's reports could not be written, and that the record is whole."""
-    from .evaluation.record import RecordError
+    from ..evaluation.record import RecordError
 
     try:
         yield
@@ -205,9 +205,9 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _write_overview(report: RunReport) -> None:
     """Write one page and one JUnit file over all judged runs, beside their folders."""
-    from .evaluation.files import replace_text
-    from .evaluation.junit import junit_xml
-    from .evaluation.report import report_input, write_comparison
+    from ..evaluation.files import replace_text
+    from ..evaluation.junit import junit_xml
+    from ..evaluation.report import report_input, write_comparison
 
     assert report.folder is not None
     judgements = [judgement for _, judgement in report.judged]
@@ -222,13 +222,13 @@ def _wants_traceback() -> bool:
 
 def _exit_code_of(problem: Exception) -> int | None:
     """Return the exit code of an error that a user can mend, None for one inside."""
-    from .agents.policy import PolicyError
-    from .evaluation.record import RecordError
-    from .hil.rig import RigError
-    from .hil.selection import UnknownPolicyError
-    from .scenarios.errors import ScenarioErrors
-    from .scenarios.library import UnknownScenarioError
-    from .sim.profiles.findings import ProfileError
+    from ..agents.policy import PolicyError
+    from ..evaluation.record import RecordError
+    from ..hil.rig import RigError
+    from ..hil.selection import UnknownPolicyError
+    from ..scenarios.errors import ScenarioErrors
+    from ..scenarios.library import UnknownScenarioError
+    from ..sim.profiles.findings import ProfileError
 
     usage = (ScenarioErrors, UnknownScenarioError, UnknownPolicyError, UsageError, ProfileError)
     if isinstance(problem, (*usage, PolicyError)):
@@ -240,8 +240,8 @@ def _exit_code_of(problem: Exception) -> int | None:
 
 def _judge_all(folders: Sequence[Path]) -> tuple[list[Judgement], list[str]]:
     """Judge every record; what cannot be read is told and does not keep the others from it."""
-    from .evaluation.judge import judge as judge_folder
-    from .evaluation.record import RecordError
+    from ..evaluation.judge import judge as judge_folder
+    from ..evaluation.record import RecordError
 
     judgements, problems = [], []
     for given in folders:
@@ -277,6 +277,6 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 
 def _print_json(content: Mapping[str, Any]) -> None:
-    from .evaluation.model import json_text
+    from ..evaluation.model import json_text
 
     print(json_text(content))

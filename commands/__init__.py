@@ -1,0 +1,1 @@
+"""What the commands do: the rooms put together. `cli.py` parses, these compose."""
