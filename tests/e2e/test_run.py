@@ -471,7 +471,10 @@ def test_second_signal_gets_through_to_a_network_that_never_returns(scenario, tm
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()  # it computes for ever if the signals did not get through
     assert process.returncode == 7, err
     assert "gave up" in err
     assert "Traceback" not in err
