@@ -259,8 +259,6 @@ def _judge_all(folders: Sequence[Path]) -> tuple[list[Judgement], list[str]]:
 
 def _records(given: Path) -> list[Path]:
     """Return the record that a folder is, or the judged records inside it."""
-    if given.name.startswith(_BASELINE):
-        raise UsageError(f"{given} is a baseline's record: measured, not judged")
     if (given / "record.json").exists() or not given.is_dir():
         return [given]
     for depth in ("*", "*/*"):  # a scenario's folder, or the one that runs go to
