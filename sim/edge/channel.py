@@ -77,7 +77,6 @@ def message(
     One draw of 64 bits gives the latency (12 bits), the loss (24) and the jitter (28).
     """
     z = bits(key, stream, counter)
-    if float(z >> _S40) * _TO_UNIT_24 < loss:
-        return -1
     jitter = float((z >> _S12) & _U28) * _TO_UNIT_28 * jitter_us
-    return int(latency_us[z & _MASK]) + int(jitter)
+    took_us = int(latency_us[z & _MASK]) + int(jitter)
+    return -1 if float(z >> _S40) * _TO_UNIT_24 < loss else took_us

@@ -16,10 +16,11 @@ from ..points import Actuator
 from ..random import generator, key
 from . import compilation
 from .config import ExportPlantConfig
-from .devices import FAR, send_tile
-from .kernel import advance_many, advance_tile, read, send
-from .layout import SECOND_US, Layout, edge_record, layout, tables
-from .network import TILE, WORK
+from .devices import FAR
+from .kernel import advance_and_read, advance_many, read, send
+from .layout import Layout, edge_record, layout, tables
+from .sending import send_tile
+from .work import TILE, WORK
 
 STEP_US: Final = 200_000
 """The sub-step; meter periods and control periods are multiples of it."""
@@ -94,7 +95,7 @@ class SiteBatch:
         self._everyone = np.ones(self.n, dtype=np.bool_)
         self._latency_us = self._tables[int(self.layout.c["latency_us"][0]) :]
         # A batch of one tile is moved in this thread, without a loop over tiles.
-        self._work = np.zeros(WORK + TILE * len(config.loads))
+        self._work = np.zeros(WORK)
         self._one = (
             (self.x[0], self.k[0], self.p[0], self.q[0], self._fault_i[0], self._fault_f[0])
             if tiles == 1
@@ -108,6 +109,7 @@ class SiteBatch:
         keys = np.array([key(seed, "edge") for seed in seeds], dtype=np.uint64)
         self.put("key", keys.view(np.int64))
         self.put("next_us", FAR)
+        self.put("due_us", FAR)
         for never in ("switched_us", "broadcast_us"):
             self.put(never, _LONG_AGO_US)
         for unset in ("published_us", "report_us", "report_next_us"):
@@ -125,7 +127,6 @@ class SiteBatch:
         vr, vi = self.get("source_vr"), self.get("source_vi")
         self.put("vr", vr)
         self.put("vi", vi)
-        self.put("v", np.hypot(vr, vi))
 
     def record_truth(self, seconds: int) -> None:
         """Keep the truth of instance 0 over the last ``seconds`` seconds in ``trace``; 0: stop.
@@ -166,7 +167,7 @@ class SiteBatch:
             return
         if self._one is not None:
             x, k, p, q, fault_i, fault_f = self._one
-            advance_tile(
+            advance_and_read(
                 self.layout.c,
                 self._edge,
                 x,
@@ -219,6 +220,7 @@ class SiteBatch:
                 k,
                 p,
                 q,
+                self._work,
                 self._latency_us,
                 fault_i,
                 fault_f,
@@ -276,9 +278,3 @@ class SiteBatch:
         old_us, new_us = self.get("report_us"), self.get("report_next_us")
         old = np.where((old_us >= 0) & (old_us <= t_us), self.get("report_old_w"), np.nan)
         return np.where((new_us >= 0) & (new_us <= t_us), self.get("report_new_w"), old)
-
-    @property
-    def seconds_left(self) -> NDArray[np.int64]:
-        """Seconds of profile left to each instance."""
-        used = self.get("profile_row")[0] + self.now_us // SECOND_US
-        return np.asarray(self._profiles.shape[1] - 1 - used, dtype=np.int64)

@@ -15,13 +15,15 @@ import numpy as np
 
 from ..compiled import compiled, compiled_parallel, prange
 from ..edge.meter import METER_FIELDS
-from .devices import apply_due, send_tile
+from .devices import apply_due, earliest_due
 from .layout import SECOND_US
 from .metering import mark_window, read_tile, take_sample
-from .network import TILE, WORK, fill_work, solve_voltages
-from .seconds import begin_second, move_tanks, report_loads
-from .substeps import account, add_chargers, add_loads, add_pv, move_battery
+from .network import load_supply, solve_voltages, store_supply
+from .seconds import begin_second, load_profiles, move_tanks, report_loads
+from .sending import send_tile
+from .substeps import account, add_chargers, add_loads, add_pv, move_battery, settle_loads
 from .tracing import write_row
+from .work import MOVED, TILE, WORK
 
 
 @compiled
@@ -37,19 +39,17 @@ def advance_tile(
     fault_i: Any,
     fault_f: Any,
     trace: Any,
-    work: Any,
+    w: Any,
     n: int,
     from_us: int,
     to_us: int,
 ) -> None:
     """Advance one tile of ``n`` instances from one grid time to another.
 
-    ``work`` [WORK + TILE · loads] is the thread's own; nothing in it outlives the call.
+    ``w`` [WORK] is the thread's own; nothing in it outlives the call.
 
     ``trace`` [second, column] gets each second of instance 0, again from its first row when it is
     full; with no rows nothing is traced.
-    Rows ``reading`` then hold what a client reads at ``to_us``: a bench of one asks for it after
-    every step, and a call of its own would cost more than the step.
     """
     # Not handed in as records: numba takes microseconds to look at one, and none at an array.
     c, e = rows[0], edge[0]
@@ -57,31 +57,70 @@ def advance_tile(
     charger_phase = tables[c.charger_phase : c.charger_phase + c.chargers]
     latency_us = tables[c.latency_us :]
     t_us = from_us
-    w, draws = work[:WORK], work[WORK:]
-    fill_work(c, w, p, n)
+    load_supply(c, x, p, w, n)
+    whole = t_us % SECOND_US == 0
+    for a in range(c.loads):
+        w[MOVED + a] = 0.0 if whole else 1.0
+    if not whole:
+        load_profiles(c, x, k, p, w, profiles, n, t_us)
+        settle_loads(c, x, p, w, load_phase, n)
+    due_us = earliest_due(c, k, n)
     while t_us < to_us:
         if t_us % SECOND_US == 0:
-            begin_second(c, e, x, k, p, q, profiles, fault_i, fault_f, charger_phase, n, t_us)
-        apply_due(c, x, k, p, q, charger_phase, n, t_us)
+            begin_second(c, e, x, k, p, q, w, profiles, fault_i, fault_f, charger_phase, n, t_us)
+            settle_loads(c, x, p, w, load_phase, n)
+        if due_us <= t_us:
+            apply_due(c, x, k, p, q, w, charger_phase, n, t_us)
+            due_us = earliest_due(c, k, n)
         if c.battery > 0:
-            move_battery(c, x, p, n)
-        add_pv(c, x, p, n)
-        add_loads(c, x, p, load_phase, n)
+            move_battery(c, x, p, w, n)
+        add_pv(c, x, p, w, n)
+        add_loads(c, x, k, p, w, load_phase, n)
         if c.chargers > 0:
-            add_chargers(c, x, p, charger_phase, n)
+            add_chargers(c, x, p, w, charger_phase, n)
         solve_voltages(c, x, w, n)
-        account(c, x, n)
+        account(c, x, w, n)
         t_us += e.step_us
         if t_us % SECOND_US == 0:
-            move_tanks(c, x, k, p, profiles, draws, n, t_us)
+            move_tanks(c, x, p, w, profiles, load_phase, n)
             if e.report_period_us > 0:
-                report_loads(c, e, x, k, latency_us, n, t_us)
+                report_loads(c, e, x, k, w, latency_us, n, t_us)
             if trace.shape[0] > 0:
-                write_row(c, e, x, k, p, q, trace, t_us)
+                write_row(c, e, x, k, p, q, w, trace, t_us)
         if t_us % e.period_us == 0:
             take_sample(c, e, x, k, fault_i, fault_f, n, t_us)
         if (t_us + e.window_us) % e.period_us == 0:
             mark_window(c, x, n)
+    store_supply(c, x, w, n)
+
+
+@compiled
+def advance_and_read(
+    rows: Any,
+    edge: Any,
+    x: Any,
+    k: Any,
+    p: Any,
+    q: Any,
+    profiles: Any,
+    tables: Any,
+    fault_i: Any,
+    fault_f: Any,
+    trace: Any,
+    w: Any,
+    n: int,
+    from_us: int,
+    to_us: int,
+) -> None:
+    """Advance one tile, then fill rows ``reading`` with what a client reads at ``to_us``.
+
+    A bench of one asks for it after every step, and a call of its own would cost more than the
+    step.
+    """
+    advance_tile(
+        rows, edge, x, k, p, q, profiles, tables, fault_i, fault_f, trace, w, n, from_us, to_us
+    )
+    c, e = rows[0], edge[0]
     read_tile(
         c,
         e,
@@ -130,7 +169,7 @@ def advance_many(
             fault_i[min(tile, fault_i.shape[0] - 1)],
             fault_f[min(tile, fault_f.shape[0] - 1)],
             trace if tile == 0 else np.zeros((0, 0)),  # instance 0 is in the first
-            np.zeros(WORK + TILE * rows[0].loads),
+            np.empty(WORK),
             min(n - tile * TILE, TILE),
             from_us,
             to_us,
@@ -163,6 +202,7 @@ def send(
             k[tile],
             p[min(tile, p.shape[0] - 1)],
             q[min(tile, q.shape[0] - 1)],
+            np.empty(WORK),
             tables[rows[0].latency_us :],
             fault_i[min(tile, fault_i.shape[0] - 1)],
             fault_f[min(tile, fault_f.shape[0] - 1)],
@@ -174,7 +214,7 @@ def send(
         )
 
 
-@compiled
+@compiled_parallel
 def read(
     rows: Any,
     edge: Any,
@@ -187,7 +227,8 @@ def read(
     published_us: Any,
 ) -> None:
     """Read each instance's meter at ``t_us`` into ``values[field, instance]`` and stamps."""
-    for tile in range(x.shape[0]):
+    for index in prange(x.shape[0]):
+        tile = int(np.int64(index))
         first = tile * TILE
         last = min(first + TILE, n)
         read_tile(

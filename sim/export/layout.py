@@ -3,7 +3,7 @@
 All state of a batch of sites is two arrays, ``x`` (float64) and ``k`` (int64); all parameters are
 two more, ``p`` and ``q``. A row is one field of one load, charger, phase or site, a column is one
 instance: the batch axis is last and contiguous, so that inner loops run over instances. Instances
-lie in tiles of 64, [tile, row, lane]: a thread moves one tile at a time and finds it in its core's
+lie in tiles of 128, [tile, row, lane]: a thread moves one tile at a time and finds it in its core's
 cache. Which row a field starts at is in one record (:func:`layout`), which kernels read by name:
 ``x[c.temperature_c + load]``. Snapshot and restore of a batch are two copies.
 """
@@ -44,6 +44,11 @@ FLAG_STUCK_ON: Final = 8
 FLAG_STUCK_OFF: Final = 16
 FLAG_VANISHED: Final = 32
 FLAG_WATCHDOG: Final = 64
+FLAGS_FAULT: Final = FLAG_STUCK_ON | FLAG_STUCK_OFF | FLAG_VANISHED
+FLAGS_ON: Final = FLAG_HEATING | FLAG_STUCK_ON
+"""Any of these: the load heats, whatever its set-point."""
+FLAGS_OPEN: Final = FLAG_THERMOSTAT | FLAG_CUT_OUT | FLAG_STUCK_OFF | FLAG_VANISHED
+"""Any of these: the load's contact is open, whatever its set-point and whatever keeps it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +73,28 @@ def _float_state(n: Counts) -> dict[str, int]:
     # fmt: off
     return {
         # devices
-        "setpoint_w": act, "queue_w": QUEUE * act, "relay": load + charger,
-        "switchings": load + charger,
-        "report_old_w": load, "report_new_w": load, "report_mark_j": load,
+        "setpoint_w": act, "queue_w": QUEUE * act, "switchings": load + charger,
+        "report_old_w": load, "report_new_w": load, "report_j": load,
         # loads
-        "target": load, "duty": load, "load_j": load, "load_mark_j": load, "floor": load,
-        "ceiling": load, "temperature_c": load, "hot": load, "tripped": load, "heating": load,
-        "stuck": load, "delivered_j": load, "unserved_j": load,
+        "target": load, "duty": load, "temperature_c": load,
+        "unserved_j": load,
+        # this second so far: ∫V² dt a phase; where it stood when a load's duty last changed, and
+        # what the load had used by then
+        "square_vs": 3, "moved_v2s": load, "moved_j": load,
         # chargers
         "charger_target_a": charger, "charger_a": charger, "charger_j": charger,
         "session_j": charger, "wanted_j": charger, "charger_unserved_j": charger,
         "plugged": charger,
         # site
-        "house_w": 3, "house_var": 3, "pv_unit": 1, "pv_cap_w": 1, "pv_w": 1, "pv_available_w": 1,
-        "battery_w": 1, "battery_j": 1,
-        "vr": 3, "vi": 3, "v": 3, "p_w": 3, "q_var": 3,
+        "pv_cap_w": 1, "battery_w": 1, "battery_j": 1, "vr": 3, "vi": 3, "p_w": 3,
         # cumulative since the start, in J, V·s, A²·s
         "import_j": 3, "export_j": 3, "net_import_j": 1, "net_export_j": 1, "reactive_js": 3,
         "voltage_vs": 3, "current_a2s": 3, "neutral_a2s": 1, "pv_j": 1, "pv_available_j": 1,
-        "battery_charge_j": 1, "battery_discharge_j": 1, "house_j": 3,
+        "battery_charge_j": 1, "battery_discharge_j": 1,
         # the mesh, the meter's marks at the start of its window, and its published samples
         "mesh_bad": 1, "meter_mark": 13, "samples": n.meter_slots * METER_FIELDS,
-        # what the trace needs to turn cumulative values into means over a second
+        # what the trace needs to turn cumulative values into means over a second, and the other
+        # way round what has been drawn from each tank
         "trace_mark": 3 * 5 + 3 + load + charger + 2,
         # the newest published sample at the end of the last call, for a bench of one
         "reading": METER_FIELDS,
@@ -100,7 +105,7 @@ def _int_state(n: Counts) -> dict[str, int]:
     load, charger, act = n.loads, n.chargers, n.actuators
     return {
         "switched_us": load + charger, "received_us": act, "queue_n": act, "next_us": act,
-        "queue_us": QUEUE * act, "ack_us": act, "effective_us": act,
+        "due_us": 1, "flags": load, "queue_us": QUEUE * act, "ack_us": act, "effective_us": act,
         "report_us": load, "report_next_us": load,
         "seq": 1, "status": 1, "broadcast_us": BROADCASTS,
         "sampled_us": n.meter_slots, "published_us": n.meter_slots, "samples_n": 1,

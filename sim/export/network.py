@@ -7,32 +7,40 @@ from typing import Any, Final
 import numpy as np
 
 from ..compiled import compiled
+from .work import (
+    CURRENT_A2,
+    E_IM,
+    E_RE,
+    LINE_R,
+    LINE_X,
+    NEUTRAL_R,
+    NEUTRAL_X,
+    POWER,
+    REACTIVE,
+    TILE,
+    V_IM,
+    V_RE,
+    VOLTS,
+    tile_row,
+)
 
 ITERATIONS: Final = 2
 """Fixed-point iterations a sub-step. Each shrinks the error by about |Z·S|/V² (2–5 %), and each
 sub-step starts from the voltages of the one before, so a steady state is met to rounding."""
 
-TILE: Final = 128
-"""Instances that one thread moves at a time: their state stays in the core's cache."""
-
-_VR, _VI, _ER, _EI, _P, _Q = 0, 3 * TILE, 6 * TILE, 9 * TILE, 12 * TILE, 15 * TILE
-_RL, _XL, _RN, _XN, _I2 = 18 * TILE, 19 * TILE, 20 * TILE, 21 * TILE, 22 * TILE
 _A, _B, _C, _N = 0, TILE, 2 * TILE, 3 * TILE
-_ROWS: Final = 26
-WORK: Final = _ROWS * TILE
-"""Length of the work array that :func:`solve_voltages` needs for a tile."""
 
 
 @compiled
-def _currents(w: Any, n: int) -> None:
+def _solve(w: Any, n: int) -> None:
     """Iterate in one array with fixed offsets, so that the compiler sees that rows are apart."""
     for i in range(n):
-        ar, ai = w[_VR + _A + i], w[_VI + _A + i]
-        br, bi = w[_VR + _B + i], w[_VI + _B + i]
-        cr, ci = w[_VR + _C + i], w[_VI + _C + i]
-        pa, pb, pc = w[_P + _A + i], w[_P + _B + i], w[_P + _C + i]
-        qa, qb, qc = w[_Q + _A + i], w[_Q + _B + i], w[_Q + _C + i]
-        rl, xl, rn, xn = w[_RL + i], w[_XL + i], w[_RN + i], w[_XN + i]
+        ar, ai = w[V_RE + _A + i], w[V_IM + _A + i]
+        br, bi = w[V_RE + _B + i], w[V_IM + _B + i]
+        cr, ci = w[V_RE + _C + i], w[V_IM + _C + i]
+        pa, pb, pc = w[POWER + _A + i], w[POWER + _B + i], w[POWER + _C + i]
+        qa, qb, qc = w[REACTIVE + _A + i], w[REACTIVE + _B + i], w[REACTIVE + _C + i]
+        rl, xl, rn, xn = w[LINE_R + i], w[LINE_X + i], w[NEUTRAL_R + i], w[NEUTRAL_X + i]
         iar = iai = ibr = ibi = icr = ici = nr = ni = 0.0
         for _ in range(ITERATIONS):
             g = 1.0 / (ar * ar + ai * ai)
@@ -43,68 +51,74 @@ def _currents(w: Any, n: int) -> None:
             icr, ici = (pc * cr + qc * ci) * g, (pc * ci - qc * cr) * g
             nr, ni = iar + ibr + icr, iai + ibi + ici
             dr, di = rn * nr - xn * ni, rn * ni + xn * nr
-            ar = w[_ER + _A + i] - (rl * iar - xl * iai) - dr
-            ai = w[_EI + _A + i] - (rl * iai + xl * iar) - di
-            br = w[_ER + _B + i] - (rl * ibr - xl * ibi) - dr
-            bi = w[_EI + _B + i] - (rl * ibi + xl * ibr) - di
-            cr = w[_ER + _C + i] - (rl * icr - xl * ici) - dr
-            ci = w[_EI + _C + i] - (rl * ici + xl * icr) - di
-        w[_VR + _A + i], w[_VI + _A + i] = ar, ai
-        w[_VR + _B + i], w[_VI + _B + i] = br, bi
-        w[_VR + _C + i], w[_VI + _C + i] = cr, ci
-        w[_I2 + _A + i] = iar * iar + iai * iai
-        w[_I2 + _B + i] = ibr * ibr + ibi * ibi
-        w[_I2 + _C + i] = icr * icr + ici * ici
-        w[_I2 + _N + i] = nr * nr + ni * ni
+            ar = w[E_RE + _A + i] - (rl * iar - xl * iai) - dr
+            ai = w[E_IM + _A + i] - (rl * iai + xl * iar) - di
+            br = w[E_RE + _B + i] - (rl * ibr - xl * ibi) - dr
+            bi = w[E_IM + _B + i] - (rl * ibi + xl * ibr) - di
+            cr = w[E_RE + _C + i] - (rl * icr - xl * ici) - dr
+            ci = w[E_IM + _C + i] - (rl * ici + xl * icr) - di
+        w[V_RE + _A + i], w[V_IM + _A + i] = ar, ai
+        w[V_RE + _B + i], w[V_IM + _B + i] = br, bi
+        w[V_RE + _C + i], w[V_IM + _C + i] = cr, ci
+        w[VOLTS + _A + i] = np.sqrt(ar * ar + ai * ai)
+        w[VOLTS + _B + i] = np.sqrt(br * br + bi * bi)
+        w[VOLTS + _C + i] = np.sqrt(cr * cr + ci * ci)
+        w[CURRENT_A2 + _A + i] = iar * iar + iai * iai
+        w[CURRENT_A2 + _B + i] = ibr * ibr + ibi * ibi
+        w[CURRENT_A2 + _C + i] = icr * icr + ici * ici
+        w[CURRENT_A2 + _N + i] = nr * nr + ni * ni
 
 
 @compiled
-def fill_work(c: Any, w: Any, p: Any, n: int) -> None:
-    """Copy a tile's source voltages and impedances into the work array ``w`` [WORK]."""
+def load_supply(c: Any, x: Any, p: Any, w: Any, n: int) -> None:
+    """Fill the work array's rows of the supply from state and parameters."""
     for f in range(3):
-        re, im = p[c.source_vr + f], p[c.source_vi + f]
+        vr, vi, p_w = x[c.vr + f], x[c.vi + f], x[c.p_w + f]
+        source_re, source_im = p[c.source_vr + f], p[c.source_vi + f]
+        o = f * TILE
         for i in range(n):
-            w[_ER + f * TILE + i] = re[i]
-            w[_EI + f * TILE + i] = im[i]
+            w[V_RE + o + i] = vr[i]
+            w[V_IM + o + i] = vi[i]
+            w[VOLTS + o + i] = np.sqrt(vr[i] * vr[i] + vi[i] * vi[i])
+            w[POWER + o + i] = p_w[i]
+            w[E_RE + o + i] = source_re[i]
+            w[E_IM + o + i] = source_im[i]
     for i in range(n):
-        w[_RL + i] = p[c.line_r, i]
-        w[_XL + i] = p[c.line_x, i]
-        w[_RN + i] = p[c.neutral_r, i]
-        w[_XN + i] = p[c.neutral_x, i]
+        w[LINE_R + i] = p[c.line_r, i]
+        w[LINE_X + i] = p[c.line_x, i]
+        w[NEUTRAL_R + i] = p[c.neutral_r, i]
+        w[NEUTRAL_X + i] = p[c.neutral_x, i]
+
+
+@compiled
+def store_supply(c: Any, x: Any, w: Any, n: int) -> None:
+    """Keep in the state what :func:`load_supply` takes from it."""
+    for f in range(3):
+        vr, vi, p_w = x[c.vr + f], x[c.vi + f], x[c.p_w + f]
+        o = f * TILE
+        for i in range(n):
+            vr[i] = w[V_RE + o + i]
+            vi[i] = w[V_IM + o + i]
+            p_w[i] = w[POWER + o + i]
 
 
 @compiled
 def solve_voltages(c: Any, x: Any, w: Any, n: int) -> None:
-    """Update phase-to-neutral voltages and currents for the powers in rows ``p_w``, ``q_var``.
+    """Update phase-to-neutral voltages and currents for the powers in the work array.
 
     Per phase ``I = conj(S / V)``; the site's voltage to its own neutral is
     ``V = E − Z_line·I − Z_neutral·(I_a + I_b + I_c)``, so that current on one phase shifts the
     neutral and with it the others. Constant power, solved by fixed point
     (any textbook on unbalanced distribution networks: Kersting, ch. 4 and 6).
-    ``w`` is the tile's work array, see :func:`fill_work`.
     """
-    for f in range(3):
-        o = f * TILE
-        vr, vi = x[c.vr + f], x[c.vi + f]
-        p_w, q_var = x[c.p_w + f], x[c.q_var + f]
-        for i in range(n):
-            w[_VR + o + i] = vr[i]
-            w[_VI + o + i] = vi[i]
-            w[_P + o + i] = p_w[i]
-            w[_Q + o + i] = q_var[i]
-    _currents(w, n)
+    _solve(w, n)
     dt_s = c.step_s
     for f in range(3):
-        o = f * TILE
-        vr, vi, v = x[c.vr + f], x[c.vi + f], x[c.v + f]
         square, volt_seconds = x[c.current_a2s + f], x[c.voltage_vs + f]
+        volts, current_a2 = tile_row(w, VOLTS, f), tile_row(w, CURRENT_A2, f)
         for i in range(n):
-            re, im = w[_VR + o + i], w[_VI + o + i]
-            vr[i] = re
-            vi[i] = im
-            v[i] = np.sqrt(re * re + im * im)
-            volt_seconds[i] += v[i] * dt_s
-            square[i] += w[_I2 + o + i] * dt_s
-    neutral = x[c.neutral_a2s]
+            volt_seconds[i] += volts[i] * dt_s
+            square[i] += current_a2[i] * dt_s
+    neutral, current_a2 = x[c.neutral_a2s], tile_row(w, CURRENT_A2, 3)
     for i in range(n):
-        neutral[i] += w[_I2 + _N + i] * dt_s
+        neutral[i] += current_a2[i] * dt_s

@@ -8,18 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import compiled
-from .layout import (
-    FLAG_CUT_OUT,
-    FLAG_HEATING,
-    FLAG_STUCK_OFF,
-    FLAG_STUCK_ON,
-    FLAG_THERMOSTAT,
-    FLAG_VANISHED,
-    FLAG_WATCHDOG,
-    SECOND_US,
-    SESSIONS,
-    Layout,
-)
+from .layout import FLAG_WATCHDOG, SECOND_US, SESSIONS, Layout
+from .work import DRAWS, HEAT, HOUSE_W, TILE
 
 _WH = 1.0 / 3600.0
 
@@ -33,29 +23,18 @@ def _mean(x: Any, row: int, mark: int) -> float:
 
 
 @compiled
-def _flags(c: Any, e: Any, x: Any, k: Any, a: int, t_us: int) -> float:
-    flags = 0
-    if x[c.hot + a, 0] > 0.0:
-        flags += FLAG_THERMOSTAT
-    if x[c.tripped + a, 0] > 0.0:
-        flags += FLAG_CUT_OUT
-    if x[c.heating + a, 0] > 0.0:
-        flags += FLAG_HEATING
+def _flags(c: Any, e: Any, k: Any, a: int, t_us: int) -> float:
+    flags = k[c.flags + a, 0]
     # As at the start of the second that ends here, when watchdogs were looked at.
     if 0 <= e.watchdog_us <= t_us - SECOND_US - k[c.received_us + a, 0]:
         flags += FLAG_WATCHDOG
-    stuck = x[c.stuck + a, 0]
-    if stuck == 1.0:
-        flags += FLAG_STUCK_ON
-    elif stuck == 2.0:
-        flags += FLAG_STUCK_OFF
-    elif stuck == 3.0:
-        flags += FLAG_VANISHED
     return float(flags)
 
 
 @compiled
-def write_row(c: Any, e: Any, x: Any, k: Any, p: Any, q: Any, trace: Any, t_us: int) -> None:
+def write_row(
+    c: Any, e: Any, x: Any, k: Any, p: Any, q: Any, w: Any, trace: Any, t_us: int
+) -> None:
     """Write the second that ends at ``t_us`` for instance 0: means, end states, energies."""
     out = trace[(t_us // SECOND_US - 1) % trace.shape[0]]
     m = c.trace_mark
@@ -68,7 +47,7 @@ def write_row(c: Any, e: Any, x: Any, k: Any, p: Any, q: Any, trace: Any, t_us: 
         out[c.t_current + f] = np.sqrt(max(_mean(x, c.current_a2s + f, m + 12 + f), 0.0))
         out[c.t_import + f] = x[c.import_j + f, 0] * _WH
         out[c.t_export + f] = x[c.export_j + f, 0] * _WH
-        out[c.t_house + f] = x[c.house_w + f, 0]
+        out[c.t_house + f] = w[HOUSE_W + f * TILE]
     out[c.t_neutral] = np.sqrt(max(_mean(x, c.neutral_a2s, m + 15), 0.0))
     out[c.t_pv] = _mean(x, c.pv_j, m + 16)
     out[c.t_pv + 1] = _mean(x, c.pv_available_j, m + 17)
@@ -76,16 +55,17 @@ def write_row(c: Any, e: Any, x: Any, k: Any, p: Any, q: Any, trace: Any, t_us: 
     out[c.t_net + 1] = x[c.net_export_j, 0] * _WH
     m += 18
     for a in range(c.loads):
-        out[c.t_load_power + a] = _mean(x, c.load_j + a, m + a)
+        out[c.t_load_power + a] = w[HEAT + a * TILE]
         out[c.t_load_setpoint + a] = x[c.setpoint_w + a, 0]
         capacity = p[c.heat_j_per_k + a, 0]
         temperature = x[c.temperature_c + a, 0]
         out[c.t_temperature + a] = temperature if capacity > 0.0 else np.nan
         out[c.t_stored + a] = (temperature - p[c.cold_c + a, 0]) * capacity * _WH
         out[c.t_unserved + a] = x[c.unserved_j + a, 0] * _WH
-        out[c.t_delivered + a] = x[c.delivered_j + a, 0] * _WH
+        x[m + a, 0] += w[DRAWS + a * TILE] if capacity > 0.0 else 0.0
+        out[c.t_delivered + a] = (x[m + a, 0] - x[c.unserved_j + a, 0]) * _WH
         out[c.t_switchings + a] = x[c.switchings + a, 0]
-        out[c.t_flags + a] = _flags(c, e, x, k, a, t_us)
+        out[c.t_flags + a] = _flags(c, e, k, a, t_us)
     m += c.loads
     for j in range(c.chargers):
         u = c.loads + j

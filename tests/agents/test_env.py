@@ -219,7 +219,11 @@ def bench(setting: Scenario, library: np.ndarray, profile: int, first: int, seed
 def state_of(sites: Any, i: int) -> dict[str, np.ndarray]:
     """Return the whole state of one instance (the trace's marks aside: one instance is traced)."""
     fields = sites.layout.fields
-    names = [n for n, (m, _, rows) in fields.items() if m in "xk" and rows and n != "trace_mark"]
+    names = [
+        n
+        for n, (m, _, rows) in fields.items()
+        if m in "xk" and rows and not n.startswith(("trace", "reading"))
+    ]
     return {name: sites.get(name)[:, i] for name in names if not name.startswith("profile")}
 
 

@@ -166,4 +166,4 @@ def test_most_of_everything_fits(lab) -> None:
     batch.advance(60_000_000)
     assert batch.get("high_w").shape == (18, 3)
     assert (batch.get("charger_unserved_j") > 0).all()
-    assert (batch.get("load_j") > 0).any(axis=1).sum() == 12
+    assert (batch.get("duty") > 0).any(axis=1).sum() == 12
