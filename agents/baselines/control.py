@@ -75,17 +75,20 @@ class Controller(Policy):
         self._each = config.phases == "each"
         self._budget = ChangeBudget(config.max_changes_per_min, config.min_interval_s)
         self._targets_w: NDArray[np.float64] = np.zeros(3)
+        self._asked_w = [0.0, 0.0, 0.0]
 
     def reset(self, seed: int) -> None:
         """Ask for nothing, with the whole budget left; nothing is drawn."""
         self._budget.reset()
         self._targets_w = np.zeros(3)
+        self._asked_w = [0.0, 0.0, 0.0]
 
     def _ask(self, now_us: int, targets_w: Sequence[float]) -> None:
         """Change the targets to ``targets_w`` [3] within what the phases can do, at a price."""
         low, high = self._low_w, self._high_w
         new = [min(max(targets_w[phase], low[phase]), high[phase]) for phase in range(3)]
-        if new != self._targets_w.tolist():
+        if new != self._asked_w:
+            self._asked_w = new
             self._targets_w = np.array(new)
             self._budget.spend(now_us)
 
@@ -102,7 +105,13 @@ def spread(
     Every phase consumes its ``surplus_w`` plus the same shift, within its limits (water filling:
     minimises the sum of squares of what is left). A total outside the limits gives the limits.
     """
-    result = [0.0, 0.0, 0.0]
+    # Most of the time nothing has to be balanced: at night, or while no phase is at a limit.
+    if total_w <= low_w[0] + low_w[1] + low_w[2]:
+        return list(low_w)
+    shift = (total_w - (surplus_w[0] + surplus_w[1] + surplus_w[2])) / 3.0
+    result = [surplus_w[0] + shift, surplus_w[1] + shift, surplus_w[2] + shift]
+    if all(low_w[phase] <= result[phase] <= high_w[phase] for phase in range(3)):
+        return result
     free = [0, 1, 2]
     rest = total_w
     while free:
