@@ -1,8 +1,8 @@
 """Compile the kernels of a bench run ahead, so that the first run need not wait for it.
 
-``python -m wattbench.commands.precompile`` compiles the plant's kernels in this process and the
-agents' in another beside it; with the name of one half, only that one. What is compiled lands in
-the compile cache (see ``sim/compiled.py``) and is found there by every later process.
+``python -m wattbench.commands.precompile`` compiles what advances the plant in this process, and
+the agents' kernels and sending in another beside it; with the name of one half, only that one.
+It lands in the compile cache (see ``sim/compiled.py``), where every later process finds it.
 """
 
 from __future__ import annotations
@@ -17,24 +17,27 @@ from ..agents.agent import Agent
 from ..agents.policy import POLICIES, SiteInfo
 from ..sim.edge.config import EdgeConfig
 from ..sim.export.config import ExportPlantConfig
+from ..sim.export.plant import ExportPlant
 
 _SECOND_US = 1_000_000
 _CONFIG = {"loads": [{"id": "a1", "phase": "a", "rated_power_w": 1500}]}
 
 
-def compile_plant() -> None:
-    """Compile what advances, commands and reads one site."""
-    from ..sim.export.plant import ExportPlant
-
+def _plant() -> ExportPlant:
     config = ExportPlantConfig.model_validate(_CONFIG)
     profiles = np.zeros((3, 8), dtype=np.float32)
-    plant = ExportPlant(config, EdgeConfig(), profiles, [], 1, 2 * _SECOND_US)
+    return ExportPlant(config, EdgeConfig(), profiles, [], 1, 2 * _SECOND_US)
+
+
+def compile_plant() -> None:
+    """Compile what advances and reads one site."""
+    plant = _plant()
+    plant.reading(0)
     plant.advance(_SECOND_US)
-    plant.send(_SECOND_US, np.zeros(1))
 
 
 def compile_agents() -> None:
-    """Compile features and allocator for one site."""
+    """Compile features, allocator and sending for one site."""
     from ..sim.export.compilation import actuators
 
     edge = EdgeConfig()
@@ -42,8 +45,9 @@ def compile_agents() -> None:
     start = dt.datetime(2025, 6, 21, tzinfo=dt.UTC)
     site = SiteInfo.of(actuators(config, edge), edge, start=start)
     agent = Agent(POLICIES["pi"].config(), site)
-    agent.guard(agent.decide(agent.observe(0, None, float("inf"))))
+    agent.guard(agent.decide(agent.observe(0, None, float("inf"), np.zeros(1))))
     agent.sent(0, np.zeros(1))
+    _plant().send(0, np.zeros(1))
 
 
 def main() -> None:

@@ -27,12 +27,13 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from .cache import ROOT, cache_home
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Loop over instances that ``compiled_parallel`` spreads over threads; a plain ``range`` elsewhere.
 prange = numba.prange
 
-_ROOT = Path(__file__).resolve().parents[1]
 _RELATIVE_IMPORT = re.compile(r"^from (\.+)([\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 _GENERATIONS = 4
 """Caches of earlier states of a file that are kept: who switches between branches needs them."""
@@ -73,7 +74,7 @@ def _compile(function: F, *, parallel: bool = False) -> F:
 @lru_cache(maxsize=256)
 def _folder_of(file: str) -> str | None:
     """Return where a file's kernels are cached; None if nothing can be written there."""
-    folder = cache_folder(Path(file).resolve(), _cache_home(_ROOT))
+    folder = cache_folder(Path(file).resolve(), cache_home())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         usable = os.access(folder, os.W_OK)
@@ -100,7 +101,7 @@ def cache_folder(path: Path, home: Path) -> Path:
     digest = hashlib.sha256()
     for source in kernel_sources(path):
         digest.update(source.read_bytes())
-    where = path.with_suffix("").parts[len(_ROOT.parts) :] if _ROOT in path.parents else [path.stem]
+    where = path.with_suffix("").parts[len(ROOT.parts) :] if ROOT in path.parents else [path.stem]
     name = "-".join(("kernels", *where))
     folder = home / f"{name}-{digest.hexdigest()[:16]}"
     if not folder.exists():
@@ -140,14 +141,3 @@ def _imported(path: Path) -> set[Path]:
         }
         result |= {candidate for candidate in candidates if candidate.is_file()}
     return result
-
-
-def _cache_home(root: Path) -> Path:
-    """Return where caches go: NUMBA_CACHE_DIR, beside the code, or the user's cache folder."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    if os.access(root, os.W_OK):
-        return root / "__pycache__"
-    given = os.environ.get("XDG_CACHE_HOME")
-    return Path(given or os.path.expanduser("~/.cache")) / "wattbench"  # noqa: PTH111  never raises

@@ -17,7 +17,7 @@ from ..random import generator, key
 from . import compilation
 from .config import ExportPlantConfig
 from .devices import FAR
-from .kernel import advance_and_read, advance_many, read, send
+from .kernel import advance_many, advance_tile, read, read_many, send
 from .layout import Layout, edge_record, layout, tables
 from .sending import send_tile
 from .work import TILE, WORK
@@ -167,7 +167,7 @@ class SiteBatch:
             return
         if self._one is not None:
             x, k, p, q, fault_i, fault_f = self._one
-            advance_and_read(
+            advance_tile(
                 self.layout.c,
                 self._edge,
                 x,
@@ -183,6 +183,7 @@ class SiteBatch:
                 self.n,
                 self.now_us,
                 to_us,
+                True,
             )
         else:
             advance_many(
@@ -255,11 +256,13 @@ class SiteBatch:
         The arrays are overwritten by the next call; ``published_us`` is −1 where nothing has
         been published yet.
         """
-        read(
+        one = self._one
+        reader, x, k = (read_many, self.x, self.k) if one is None else (read, one[0], one[1])
+        reader(
             self.layout.c,
             self._edge,
-            self.x,
-            self.k,
+            x,
+            k,
             self.n,
             t_us,
             self._values,

@@ -43,6 +43,7 @@ def advance_tile(
     n: int,
     from_us: int,
     to_us: int,
+    reads: bool,
 ) -> None:
     """Advance one tile of ``n`` instances from one grid time to another.
 
@@ -50,6 +51,8 @@ def advance_tile(
 
     ``trace`` [second, column] gets each second of instance 0, again from its first row when it is
     full; with no rows nothing is traced.
+    With ``reads``, rows ``reading`` then hold what a client reads at ``to_us``: a bench of one asks
+    for it after every step, and a call of its own would cost more than the step.
     """
     # Not handed in as records: numba takes microseconds to look at one, and none at an array.
     c, e = rows[0], edge[0]
@@ -92,46 +95,18 @@ def advance_tile(
         if (t_us + e.window_us) % e.period_us == 0:
             mark_window(c, x, n)
     store_supply(c, x, w, n)
-
-
-@compiled
-def advance_and_read(
-    rows: Any,
-    edge: Any,
-    x: Any,
-    k: Any,
-    p: Any,
-    q: Any,
-    profiles: Any,
-    tables: Any,
-    fault_i: Any,
-    fault_f: Any,
-    trace: Any,
-    w: Any,
-    n: int,
-    from_us: int,
-    to_us: int,
-) -> None:
-    """Advance one tile, then fill rows ``reading`` with what a client reads at ``to_us``.
-
-    A bench of one asks for it after every step, and a call of its own would cost more than the
-    step.
-    """
-    advance_tile(
-        rows, edge, x, k, p, q, profiles, tables, fault_i, fault_f, trace, w, n, from_us, to_us
-    )
-    c, e = rows[0], edge[0]
-    read_tile(
-        c,
-        e,
-        x,
-        k,
-        to_us,
-        n,
-        x[c.reading : c.reading + METER_FIELDS],
-        k[c.reading_sampled_us],
-        k[c.reading_published_us],
-    )
+    if reads:
+        read_tile(
+            c,
+            e,
+            x,
+            k,
+            to_us,
+            n,
+            x[c.reading : c.reading + METER_FIELDS],
+            k[c.reading_sampled_us],
+            k[c.reading_published_us],
+        )
 
 
 @compiled_parallel
@@ -173,6 +148,7 @@ def advance_many(
             min(n - tile * TILE, TILE),
             from_us,
             to_us,
+            False,
         )
 
 
@@ -214,7 +190,7 @@ def send(
         )
 
 
-@compiled_parallel
+@compiled
 def read(
     rows: Any,
     edge: Any,
@@ -226,7 +202,23 @@ def read(
     sampled_us: Any,
     published_us: Any,
 ) -> None:
-    """Read each instance's meter at ``t_us`` into ``values[field, instance]`` and stamps."""
+    """Read each meter of one tile at ``t_us`` into ``values[field, instance]`` and stamps."""
+    read_tile(rows[0], edge[0], x, k, t_us, n, values, sampled_us, published_us)
+
+
+@compiled_parallel
+def read_many(
+    rows: Any,
+    edge: Any,
+    x: Any,
+    k: Any,
+    n: int,
+    t_us: int,
+    values: Any,
+    sampled_us: Any,
+    published_us: Any,
+) -> None:
+    """Do what :func:`read` does for ``n`` instances, tile by tile over the cores."""
     for index in prange(x.shape[0]):
         tile = int(np.int64(index))
         first = tile * TILE

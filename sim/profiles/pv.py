@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 from .clouds import clear_sky_index
 from .config import GeneratedPv, Site
 from .days import local_days
+from .sky_store import stored
 
 #: Clear-sky irradiance is computed on whole multiples of this in UTC and interpolated between.
 _NODE_S = 60
@@ -44,33 +48,41 @@ def clear_sky(site: Site, pv: GeneratedPv, start_utc: datetime, duration_s: int)
         start_utc: start of the run, time-zone aware, whole seconds.
         duration_s: length of the run; T + 1 rows come back.
     """
-    import pandas as pd
-
     start = start_utc.astimezone(UTC)
     lead_s = int(start.timestamp()) % _NODE_S
     nodes = (lead_s + duration_s) // _NODE_S + 2
-    times = pd.date_range(
-        start - timedelta(seconds=lead_s), periods=nodes, freq=f"{_NODE_S}s", tz="UTC"
-    )
+    first = start - timedelta(seconds=lead_s)
+    depends_on = {
+        "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+        "pvlib": version("pvlib"),
+        "place": [site.latitude_deg, site.longitude_deg, site.altitude_m],
+        "modules": [pv.azimuth_deg, pv.tilt_deg],
+        "linke_turbidity": pv.linke_turbidity,
+        "first": first.isoformat(),
+    }
+    rows = stored(depends_on, (3, nodes), lambda: _at_nodes(site, pv, first, nodes))
+    at = (np.arange(duration_s + 1) + lead_s) / _NODE_S
+    node = np.arange(nodes, dtype=np.float64)
+    return ClearSky(*(np.interp(at, node, row) for row in rows))
+
+
+def _at_nodes(site: Site, pv: GeneratedPv, first: datetime, nodes: int) -> NDArray[np.float64]:
+    """Compute the rows of :class:`ClearSky` at every node."""
+    import pandas as pd
+
+    times = pd.date_range(first, periods=nodes, freq=f"{_NODE_S}s", tz="UTC")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # pvlib's way with the newest pandas
         sun, sky = _irradiance(site, pv, times)
-    zenith = sun["apparent_zenith"]
-    zenith_rad = np.radians(zenith.to_numpy())
+    zenith_rad = np.radians(sun["apparent_zenith"].to_numpy())
     cos_zenith = np.maximum(np.cos(zenith_rad), 0.0)
     facing = np.cos(np.radians(sun["azimuth"].to_numpy() - pv.azimuth_deg))
     tilt = np.radians(pv.tilt_deg)
     cos_incidence = np.cos(tilt) * np.cos(zenith_rad) + np.sin(tilt) * np.sin(zenith_rad) * facing
     dni = np.nan_to_num(sky["dni"].to_numpy()) * (cos_zenith > 0.0)
     ghi = np.nan_to_num(sky["ghi"].to_numpy()) * (cos_zenith > 0.0)
-
-    at = (np.arange(duration_s + 1) + lead_s) / _NODE_S
-    node = np.arange(nodes, dtype=np.float64)
-    return ClearSky(
-        global_horizontal=np.interp(at, node, ghi),
-        beam_horizontal=np.interp(at, node, np.minimum(dni * cos_zenith, ghi)),
-        beam_on_plane=np.interp(at, node, dni * np.maximum(cos_incidence, 0.0)),
-    )
+    beam = np.minimum(dni * cos_zenith, ghi)
+    return np.stack([ghi, beam, dni * np.maximum(cos_incidence, 0.0)])
 
 
 def _irradiance(site: Site, pv: GeneratedPv, times: Any) -> tuple[Any, Any]:

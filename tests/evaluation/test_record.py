@@ -25,6 +25,7 @@ from wattbench.evaluation.record import (
     read_record,
     trace_hash,
 )
+from wattbench.evaluation.streams import open_parquet, write_parquet
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "records" / "v1"
 
@@ -347,3 +348,18 @@ def test_measurements_must_be_an_object(closed):
 
 def test_without_timing_there_are_no_spans(closed):
     assert read_record(closed).spans() == {}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+@pytest.mark.parametrize("kind", ["f8", "f4", "i8", "i4", "i2", "i1", "u1", "u2", "u8", "?"])
+def test_columns_of_every_kind_come_back_as_they_were(tmp_path, kind: str, rows: int) -> None:
+    values = np.array([0, 1, 0, 3, 1][:rows]).astype(kind)
+    if kind[0] == "f":
+        values[rows // 2 :] = np.nan
+    columns = {"t_sim_us": np.arange(rows, dtype=np.int64), "x": np.repeat(values, 2)[::2]}
+    write_parquet(tmp_path / "x.parquet", columns, {"x": "W"})
+    back = open_parquet("x", tmp_path / "x.parquet")["x"]
+    assert back.dtype == values.dtype
+    assert back.tobytes() == values.tobytes()
+    expected = pq.read_table(tmp_path / "x.parquet").column("x").to_numpy()
+    np.testing.assert_array_equal(back, expected)
