@@ -23,7 +23,6 @@ help:
 	@echo "make wheel       build dist/*.whl                make clean   remove all of the above"
 
 demo: $(VENV)/.compiled
-	@rm -rf runs/demo
 	$(BIN)/wattbench run demo --out runs
 
 test: $(VENV)/.installed-dev

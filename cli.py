@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -10,9 +11,12 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from .scenarios.report import CheckResult
 
 app = typer.Typer(
     name="wattbench",
@@ -26,7 +30,28 @@ app = typer.Typer(
 #: Exit codes, as the documentation lists them.
 EXIT_PASS, EXIT_FAIL, EXIT_USAGE, EXIT_ABORTED, EXIT_ERROR = 0, 1, 2, 4, 5
 
+#: Of a place that was named wrongly, in contrast to a disk that is full or broken.
+_NOT_THERE = {errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EEXIST, errno.EROFS}
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        typer.echo(f"wattbench {__version__}")
+        raise typer.Exit(EXIT_PASS)
+
+
+@app.callback()
+def wattbench(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """Run energy-control policies in scenarios, judge them, tell why."""
 
 
 @app.command()
@@ -40,7 +65,7 @@ def check(
     """Validate scenario files; say everything that is wrong with them."""
     from .scenarios.report import check_report, resolved_yaml
 
-    results = [check_report(file) for file in files]
+    results = [_with_its_files(check_report(file)) for file in files]
     if as_json:
         rows = [result.as_dict(resolved=resolved) for result in results]
         typer.echo(json.dumps({"files": rows, "ok": all(result.ok for result in results)}))
@@ -53,6 +78,17 @@ def check(
             elif result.scenario is not None:
                 typer.echo(f"{result.path}: ok ({result.scenario.name})")
     raise typer.Exit(EXIT_PASS if all(result.ok for result in results) else EXIT_USAGE)
+
+
+def _with_its_files(result: CheckResult) -> CheckResult:
+    """Check what a valid scenario names as well: networks and logs."""
+    from .scenarios.model import files_of
+
+    if result.scenario is None or not any(files_of(result.scenario)):
+        return result
+    from .commands.rehearsal import what_fails
+
+    return result.with_problem(what_fails(result.scenario))
 
 
 @app.command()
@@ -222,6 +258,12 @@ def main() -> None:
     sys.stderr = cast(TextIO, _Patient(sys.stderr, (OSError, ValueError)))
     try:
         app(prog_name="wattbench")
+    except OSError as problem:
+        if os.environ.get("WATTBENCH_TRACEBACK"):
+            raise
+        where = problem.filename or "what was found"
+        print(f"wattbench: cannot write {where}: {problem.strerror or problem}", file=sys.stderr)
+        sys.exit(EXIT_USAGE if problem.errno in _NOT_THERE else EXIT_ERROR)
     except Exception as problem:
         if os.environ.get("WATTBENCH_TRACEBACK"):
             raise
@@ -230,3 +272,7 @@ def main() -> None:
             f"wattbench: error inside: {what} (WATTBENCH_TRACEBACK=1 says where)", file=sys.stderr
         )
         sys.exit(EXIT_ERROR)
+    finally:
+        # The exit code stands: a signal while the interpreter ends must not put another there.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)

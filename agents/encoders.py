@@ -13,6 +13,9 @@ Action in W = clip(offset_w + scale_w · output, low_w, high_w).
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -26,6 +29,22 @@ from ..sim.config import Model, PowerW
 from .feature_names import UnknownFeatureError, feature_indices
 
 _MAX_BYTES = 1_000_000
+_MOST_SHOWN = 60
+"""Characters of a wrong value."""
+
+#: What is expected, by the first word of pydantic's name of the error.
+_TYPES = {
+    "float": "a number",
+    "string": "a text",
+    "tuple": "a list [...]",
+    "model": "a mapping {...}",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
 
 
 class EncoderError(ValueError):
@@ -87,17 +106,64 @@ def load_encoder(path: Path) -> EncoderConfig:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise EncoderError(f"{path}: {error.strerror or error}") from error
+        what = "is a folder; allowed: a file" if path.is_dir() else error.strerror or error
+        raise EncoderError(f"{path}: {what}") from error
     if len(data) > _MAX_BYTES:
         raise EncoderError(f"{path}: larger than {_MAX_BYTES} bytes, which is no encoder")
     try:
         return EncoderConfig.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         place = "".join(
-            f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+            f"[{part}]" if isinstance(part, int) else f".{_one_line(part)}" for part in first["loc"]
         ).lstrip(".")
-        raise EncoderError(f"{path}: {place + ': ' if place else ''}{first['msg']}") from error
+        raise EncoderError(f"{path}: {place + ': ' if place else ''}{_said(first)}") from error
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """Return in words what pydantic found: what is wrong; what is allowed."""
+    kind, value, context = str(error["type"]), error["input"], error.get("ctx") or {}
+    if kind == "extra_forbidden":
+        return _unknown_key(error["loc"])
+    if kind == "json_invalid":
+        return f"not JSON: {context['error']}"
+    if kind == "missing":
+        return "required key is missing"
+    if kind == "finite_number":
+        return "not a finite number; allowed: a number"
+    if kind == "literal_error":
+        return f"got {_shown(value)}; allowed: {str(context['expected']).replace(chr(39), '')}"
+    if kind in {"too_short", "too_long"}:
+        bound = "at least" if kind == "too_short" else "at most"
+        length = context.get("min_length", context.get("max_length"))
+        return f"has {context['actual_length']} items; allowed: {bound} {length}"
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"{_shown(value)} is out of range; allowed: {words} {context[name]:g}"
+    expected = _TYPES.get(kind.partition("_")[0])
+    if expected is not None and kind.endswith(("_type", "_parsing")):
+        return f"got {_shown(value)}; allowed: {expected}"
+    return str(error["msg"])
+
+
+def _unknown_key(place: tuple[str | int, ...]) -> str:
+    parts: dict[str | int, type[Model]] = {"inputs": InputRule, "output": OutputRule}
+    model = parts[place[0]] if len(place) > 1 else EncoderConfig
+    keys = list(model.model_fields)
+    near = get_close_matches(str(place[-1]), keys, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"unknown key; allowed: {', '.join(keys)}{hint}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = f"'{_one_line(value)}'" if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else json.dumps(text)[1:-1]
 
 
 @compiled

@@ -97,7 +97,8 @@ def _session(path: Path) -> Any:
     try:
         model = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from error
+        what = "is a folder; allowed: a file" if path.is_dir() else error.strerror or error
+        raise ValueError(f"{path}: {what}") from error
     if not model:
         raise ValueError(f"{path}: the file is empty")
     try:

@@ -16,19 +16,27 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
+import os
 import shutil
 import signal
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from .show import EXIT_ABORTED
+
 if TYPE_CHECKING:
     from ..agents.policy import PolicyConfig
     from ..hil.bench import RunResult
     from ..scenarios.model import Audit, Scenario
+
+#: Time that a run has to close its record when the audit itself was killed.
+_GRACE_S: Final = 10.0
 
 Role = Literal["degenerate", "passing", "broken", "other"]
 
@@ -356,3 +364,14 @@ def _workers(jobs: int) -> Iterator[Callable[[Path, int, Path], _Part]]:
 def _be_interruptible() -> None:
     """Let Ctrl-C end an idle worker without a traceback; a run handles it by itself."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Stop when the audit itself was killed: nobody is left to take a result."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)  # a run that is under way closes its record
+        time.sleep(_GRACE_S)
+        os._exit(EXIT_ABORTED)

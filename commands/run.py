@@ -98,14 +98,17 @@ def judge(folders: Sequence[Path], *, as_json: bool) -> int:
         code = EXIT_USAGE
     if as_json:
         runs = [judgement_row(j) | {"judgement": j.as_dict()} for j in judgements]
-        _print_json({"verdict": verdict.name, "exit_code": code, "runs": runs})
+        shown = {"verdict": None if problems else verdict.name, "exit_code": code, "runs": runs}
+        _print_json(shown | ({"error": "\n".join(problems)} if problems else {}))
         return code
     for judgement in judgements:
         reason = f": {judgement.reason}" if judgement.reason else ""
         print(f"{judgement.verdict.name:<12}  {judgement.folder}{reason}")
         for result in judgement.limits:
-            measured = format_quantity(result.measured, result.unit)
-            print(f"  {result.word:<12}  {result.limit.text()}  (measured {measured})")
+            measured = f"measured {format_quantity(result.measured, result.unit)}"
+            if result.limit.vs is not None:
+                measured += f", bound {format_quantity(result.bound, result.unit)}"
+            print(f"  {result.word:<12}  {result.limit.text()}  ({measured})")
         for line in (*judgement.problems[1:], *judgement.warnings):
             print(f"  {line}")
     return code
@@ -130,6 +133,9 @@ def _run(options: RunOptions, report: RunReport) -> None:
                 _finish_record(result, report)
 
         bench = Bench(scenario, options.out, measure=measure, on_result=finish, progress=progress)
+        report.planned = [
+            (policy.label, seed) for seed in scenario.seeds for policy in scenario.policies
+        ]
         bench.run()
         if len(report.judged) > 1:
             _write_overview(report)
@@ -224,6 +230,7 @@ def _exit_code_of(problem: Exception) -> int | None:
     """Return the exit code of an error that a user can mend, None for one inside."""
     from ..agents.policy import PolicyError
     from ..evaluation.record import RecordError
+    from ..hil.bench import FolderError
     from ..hil.rig import RigError
     from ..hil.selection import UnknownPolicyError
     from ..scenarios.errors import ScenarioErrors
@@ -231,7 +238,7 @@ def _exit_code_of(problem: Exception) -> int | None:
     from ..sim.profiles.findings import ProfileError
 
     usage = (ScenarioErrors, UnknownScenarioError, UnknownPolicyError, UsageError, ProfileError)
-    if isinstance(problem, (*usage, PolicyError)):
+    if isinstance(problem, (*usage, PolicyError, FolderError)):
         return EXIT_USAGE
     if isinstance(problem, RigError):
         return EXIT_RIG
@@ -259,13 +266,19 @@ def _judge_all(folders: Sequence[Path]) -> tuple[list[Judgement], list[str]]:
 
 def _records(given: Path) -> list[Path]:
     """Return the record that a folder is, or the judged records inside it."""
-    if (given / "record.json").exists() or not given.is_dir():
+    if (given / "record.json").exists() or (given / "trace").exists() or not given.is_dir():
         return [given]
+    baselines: list[str] = []
     for depth in ("*", "*/*"):  # a scenario's folder, or the one that runs go to
         inside = sorted(path.parent for path in given.glob(f"{depth}/record.json"))
         found = [path for path in inside if not path.name.startswith(_BASELINE)]
         if found:
             return found
+        baselines += [str(path) for path in inside]
+    if baselines:
+        raise UsageError(
+            f"{given} holds records of baselines only; to judge one, name it: {baselines[0]}"
+        )
     raise UsageError(f"{given} is no record and holds none")
 
 

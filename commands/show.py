@@ -32,6 +32,8 @@ class RunReport:
     judged: list[tuple[RunResult, Judgement]] = field(default_factory=list)
     baselines: list[RunResult] = field(default_factory=list)
     folder: Path | None = None
+    planned: list[tuple[str, int]] = field(default_factory=list)
+    """Policy and seed of the runs that are to be judged."""
     error: str = ""
     exit_code: int | None = None
     """Of what ended the command early; None if nothing did."""
@@ -138,6 +140,13 @@ def _verdicts(words: Sequence[str]) -> str:
 def report_lines(report: RunReport) -> list[str]:
     """Return where the reports are, and why a run did not pass."""
     lines = [""]
+    for result in report.baselines:
+        if result.outcome.status != "completed":
+            status, name = result.outcome.status.upper(), f"({result.policy}), seed {result.seed}"
+            lines.append(f"{status}  {name}: {result.outcome.reason}")
+            if result.outcome.safe_state is not None:
+                lines.append(f"  safe state: {result.outcome.safe_state.note}")
+            lines.append(f"  {result.folder}")
     for result, judgement in report.judged:
         reason = f": {judgement.reason}" if judgement.reason else ""
         name = f"{result.policy}, seed {result.seed}"
@@ -148,4 +157,9 @@ def report_lines(report: RunReport) -> list[str]:
         lines.append(f"  {judgement.folder / 'report.html'}")
     if len(report.judged) > 1 and report.folder is not None and not report.error:
         lines.append(f"All runs: {report.folder / 'report.html'}")
+    judged = {(result.policy, result.seed) for result, _ in report.judged}
+    missed = [f"{name}, seed {seed}" for name, seed in report.planned if (name, seed) not in judged]
+    if missed:
+        more = f" and {len(missed) - 5} more" if len(missed) > 5 else ""
+        lines.append(f"Not run: {'; '.join(missed[:5])}{more}")
     return lines

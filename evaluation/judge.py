@@ -19,6 +19,7 @@ from .reading import Record, read_record, trace_hash
 from .verdict import ExitCode, Verdict, exit_code, roll_up
 
 _RELATIVE_TOLERANCE = 1e-9
+_STREAMS = ("truth", "readings", "commands")
 
 _OF_STATUS = {
     "interrupted": Verdict.ABORTED,
@@ -139,14 +140,20 @@ def _damage(record: Record) -> list[str]:
         return []  # never closed: nothing to hold it against
     problems = []
     if trace_hash(folder) != header.trace_sha256:
-        problems.append("trace/ was changed after the run: its hash differs from the record's")
+        missing = [name for name in _STREAMS if not (folder / "trace" / f"{name}.parquet").exists()]
+        gone = f" ({', '.join(missing)} missing)" if missing else ""
+        problems.append(
+            f"trace/ was changed after the run{gone}: its hash differs from the record's"
+        )
     for name, expected in (
         ("timing.parquet", header.timing_sha256),
         ("events.jsonl", header.events_sha256),
     ):
         path = folder / name
         present = hash_files([path], folder) if path.exists() else None
-        if present != expected:
+        if present is None and expected is not None:
+            problems.append(f"{name} is missing")
+        elif present != expected:
             problems.append(f"{name} was changed after the run: its hash differs from the record's")
     return problems
 
@@ -160,7 +167,8 @@ def _limits(header: RecordHeader) -> tuple[list[LimitConfig], list[str]]:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            problems.append(f"limit {number} cannot be read: {where}: {first['msg']}")
+            place = f"{where}: " if where else ""
+            problems.append(f"limit {number} cannot be read: {place}{first['msg']}")
     return limits, problems
 
 

@@ -230,7 +230,7 @@ def _baseline(limit: LimitConfig, header: RecordHeader) -> tuple[float, str]:
     if limit.vs is None:
         return math.nan, ""
     if limit.vs not in header.baselines:
-        known = ", ".join(sorted(header.baselines)) or "none"
+        known = ", ".join(sorted(header.baselines)) or "none, as a baseline's own record"
         return math.nan, f"the record has no baseline '{limit.vs}' (it has: {known})"
     value = header.baselines[limit.vs].get(limit.metric)
     if value is None:

@@ -6,6 +6,7 @@ happens to a closed record (judging, reporting), because the bench knows no metr
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,21 +74,21 @@ class Bench:
         """Run baselines, then policies, for every seed; a signal ends the run and all after it.
 
         Raises:
-            RecordError: the folder cannot be made, or the disk refuses.
+            FolderError: the folder cannot be made where it is wanted.
+            RecordError: the disk refuses.
             PolicyError: a policy cannot be built.
             ProfileError: a user's log cannot be used.
             Interrupted: a signal came while no run was under way.
         """
         results: list[RunResult] = []
         with StopSignals() as signals:
+            first = self.rehearse()
             folder = new_folder(self._out, self.experiment.name)
             if folder.name != self.experiment.name:
                 taken = self._out / self.experiment.name
                 self._progress.note(f"{taken} exists and is kept: this run goes to {folder}")
             for seed in self.experiment.seeds:
-                profiles = self._profiles(seed)
-                if seed == self.experiment.seeds[0]:
-                    self._build_all(seed, profiles)
+                profiles = first if seed == self.experiment.seeds[0] else self._profiles(seed)
                 measured: dict[str, Measurements] = {}
                 for policy, baseline in self._schedule():
                     result = self._run_one(
@@ -101,6 +102,22 @@ class Bench:
                     if result.outcome.cause == "signal":
                         return results
         return results
+
+    def rehearse(self) -> SiteProfiles:
+        """Build the first seed's profiles and every policy once; return the profiles.
+
+        A file that cannot be used is found here, before anything is run or written.
+
+        Raises:
+            PolicyError: a policy cannot be built.
+            ProfileError: a user's log cannot be used.
+        """
+        seed = self.experiment.seeds[0]
+        profiles = self._profiles(seed)
+        for policy, _ in self._schedule():
+            with VirtualClock() as clock:
+                assemble(self.experiment, clock, policy, seed, profiles)
+        return profiles
 
     def _schedule(self) -> Iterator[tuple[PolicyConfig, bool]]:
         """Yield policies and whether each is a baseline; these come first."""
@@ -153,20 +170,12 @@ class Bench:
                     progress=self._progress,
                 )
             finally:
-                self._progress.finish(
-                    outcome.status if outcome.speed_x_realtime else "not recorded"
-                )
+                status: str = outcome.status
+                if not outcome.speed_x_realtime:
+                    # Something was raised, perhaps by a signal just after the record was closed.
+                    status = "completed" if place.exists() else "not recorded"
+                self._progress.finish(status, outcome.reached_us)
         return RunResult(policy.label, seed, baseline, place, outcome, measured)
-
-    def _build_all(self, seed: int, profiles: SiteProfiles) -> None:
-        """Build every policy once, so that a bad file is found before the first run and not after.
-
-        Raises:
-            PolicyError: a policy cannot be built.
-        """
-        for policy, _ in self._schedule():
-            with VirtualClock() as clock:
-                assemble(self.experiment, clock, policy, seed, profiles)
 
     def _warm_up(self, policy: PolicyConfig, seed: int, profiles: SiteProfiles) -> None:
         """Run a few seconds that nobody records, so that compiling is no part of the run.
@@ -188,6 +197,10 @@ class Bench:
                 return  # it will happen again in the run, and be recorded there
 
 
+class FolderError(RecordError):
+    """Records cannot go where they were told to go."""
+
+
 class _NoEvents:
     """Drops the events of a warm-up."""
 
@@ -199,7 +212,8 @@ def new_folder(out: Path, name: str) -> Path:
     """Make and return the folder of a scenario's runs; one that exists is kept and not used.
 
     Raises:
-        RecordError: it cannot be made.
+        FolderError: it cannot be made there.
+        RecordError: the disk refuses.
     """
     number = 1
     while True:
@@ -209,9 +223,11 @@ def new_folder(out: Path, name: str) -> Path:
             folder.mkdir()
         except FileExistsError:
             if not out.is_dir():
-                raise RecordError(f"cannot write to {out}: it is a file") from None
+                raise FolderError(f"cannot write to {out}: it is a file") from None
             number += 1
         except OSError as error:
-            raise RecordError(f"cannot write to {folder}: {error.strerror}") from error
+            refused = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+            kind = RecordError if error.errno in refused else FolderError
+            raise kind(f"cannot write to {folder}: {error.strerror}") from error
         else:
             return folder

@@ -36,6 +36,8 @@ class Outcome:
     speed_x_realtime: float = 0.0
     """Simulated per elapsed time of the loop, assembling and recording left out."""
     error: Exception | None = None
+    reached_us: int | None = None
+    """Simulated time at which a run that ended early was stopped."""
 
     @property
     def status(self) -> Literal["completed", "aborted", "error"]:
@@ -129,6 +131,7 @@ def _drive(
         outcome.end("inside", f"{type(error).__name__}: {error}", error)
     elapsed_s = max(perf_counter() - begin_s, 1e-9)
     reached_us = clock.now_us if outcome.cause else duration_us
+    outcome.reached_us = reached_us
     outcome.speed_x_realtime = reached_us / US_PER_S / elapsed_s
     if outcome.cause:
         outcome.safe_state = _make_safe(parts, events, signals, outcome)

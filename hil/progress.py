@@ -25,8 +25,8 @@ class Progress(Protocol):
     def update(self, t_us: int) -> None:
         """Say that a run has come to a simulated time; called about ten times a second."""
 
-    def finish(self, outcome: str) -> None:
-        """End a run."""
+    def finish(self, outcome: str, t_us: int | None) -> None:
+        """End a run at a simulated time; None: it is not known."""
 
 
 class Silent:
@@ -41,7 +41,7 @@ class Silent:
     def update(self, t_us: int) -> None:
         """Ignore."""
 
-    def finish(self, outcome: str) -> None:
+    def finish(self, outcome: str, t_us: int | None) -> None:
         """Ignore."""
 
 
@@ -71,9 +71,9 @@ class PlainProgress:
             share = t_us / max(self._duration_us, 1)
             self._say(f"{share:4.0%}, {self._pace(t_us)}")
 
-    def finish(self, outcome: str) -> None:
+    def finish(self, outcome: str, t_us: int | None) -> None:
         """Print how the run ended."""
-        done_us = self._duration_us if outcome == "completed" else self._t_us
+        done_us = _done_us(outcome, t_us, self._t_us, self._duration_us)
         self._say(f"{outcome}, {self._pace(done_us)}")
 
     def _pace(self, t_us: int) -> str:
@@ -113,14 +113,20 @@ class RichProgress:
         self._t_us = t_us
         self._bar.update(self._task, completed=t_us, pace=self._pace(t_us))
 
-    def finish(self, outcome: str) -> None:
+    def finish(self, outcome: str, t_us: int | None) -> None:
         """Replace the bar by a line that stays."""
-        done_us = self._duration_us if outcome == "completed" else self._t_us
+        done_us = _done_us(outcome, t_us, self._t_us, self._duration_us)
         self._bar.remove_task(self._task)
         self._bar.console.print(f"{self._label}: {outcome}, {self._pace(done_us)}", highlight=False)
 
     def _pace(self, t_us: int) -> str:
         return f"{simulated(t_us)} simulated, {speed(t_us, perf_counter() - self._begin_s)}"
+
+
+def _done_us(outcome: str, t_us: int | None, told_us: int, duration_us: int) -> int:
+    if t_us is not None:
+        return t_us
+    return duration_us if outcome == "completed" else told_us
 
 
 @contextmanager

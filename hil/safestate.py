@@ -38,7 +38,7 @@ _PATIENCE_S: Final = 3.0
 EXIT_NOT_SAFE: Final = 7
 _GIVE_UP: Final = (
     b"wattbench: the run does not react to signals (a policy that never returns?): gave up; "
-    b"its record says interrupted, the safe state is not confirmed\n"
+    b"a record under way says interrupted, the safe state is not confirmed\n"
 )
 _IN_FLIGHT_US: Final = 10 * US_PER_S
 """No earlier command is still on its way after this."""
@@ -265,8 +265,9 @@ def _result(
     after_s = waited_us / US_PER_S
     events.event(now_us, "safe_state", confirmed=confirmed, after_s=after_s, broadcasts=sent)
     what = "shows" if confirmed else "does not show"
+    times = "broadcast" if sent == 1 else "broadcasts"
     note = (
         f"the plant's truth {what} every actuator at its safe value {after_s:.1f} s "
-        f"after the run was stopped ({sent} broadcasts of safe values taken)"
+        f"after the run was stopped ({sent} {times} of safe values taken)"
     )
     return SafeStateResult(confirmed, now_us if confirmed else None, note)

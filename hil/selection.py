@@ -67,7 +67,8 @@ def _network(path: Path) -> PolicyConfig:
     for file in (path, encoder):
         if not file.is_file():
             what = "the encoder of that network" if file is encoder else "that network"
-            raise UnknownPolicyError(f"{file}: no such file ({what})")
+            problem = "is a folder; allowed: a file" if file.is_dir() else "no such file"
+            raise UnknownPolicyError(f"{file}: {problem} ({what})")
     label = re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("_.-")[:64] or "network"
     return POLICIES["onnx"].config.model_validate(
         {"name": label, "path": str(path.resolve()), "encoder": str(encoder.resolve())}

@@ -94,6 +94,9 @@ def _base(path: Path, reference: Node, chain: tuple[Path, ...]) -> Tree:
         if os.path.realpath(target) in identities:
             names = [file.name for file in chain[identities.index(os.path.realpath(target)) :]]
             return wrong(f"cycle: {' → '.join([*names, target.name])}")
+        if target.is_dir():
+            what = f"{shorten(reference.value)} is a folder"
+            return wrong(f"{what}; allowed: the path of a YAML file or the name of a scenario")
         if not target.is_file():
             return wrong(f"no such file: {shorten(reference.value)}{_nearest_file(target)}")
     except library.UnknownScenarioError as problem:
@@ -116,6 +119,7 @@ def resolve(reference: str, directory: Path) -> Path:
 def _nearest_file(target: Path) -> str:
     if not target.parent.is_dir():
         return ""
-    names = [file.name for file in target.parent.iterdir() if file.suffix in library.SUFFIXES]
+    files = (file for file in target.parent.iterdir() if file.suffix in library.SUFFIXES)
+    names = [file.name for file in files if file.is_file()]
     near = difflib.get_close_matches(target.name, names, n=1)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,6 +40,11 @@ UNIT_ENDINGS: dict[str, tuple[str, str]] = {
     "pct": ("", "%"),
 }
 
+#: What stands behind a decimal comma: digits, with a unit or not.
+_BEHIND_COMMA = r"\d+(?:\s*[^\d\s,]\S{0,5})?"
+_REST_OF_NUMBER = re.compile(_BEHIND_COMMA)
+_COMMA_NUMBER = re.compile(rf"([-+]?\d+),({_BEHIND_COMMA})")
+
 _OUT_OF_RANGE = frozenset(
     {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of"}
 )
@@ -62,6 +68,8 @@ def meant_key(key: str, value: Any, known: Iterable[str]) -> tuple[str, Any] | N
 
     ``rated_power_kw: 3`` becomes ``rated_power_w: 3 kW``.
     """
+    if _rest_of_number(key, value):
+        return None
     names = list(known)
     base, _, ending = key.rpartition("_")
     if base and ending.lower() in UNIT_ENDINGS:
@@ -83,6 +91,8 @@ def unknown_key(key: str, value: Any, known: tuple[str, ...], homes: Mapping[str
         name, text = meant
         shown = f"{name}: {text}" if text is not value and isinstance(text, str) else name
         return f"unknown key{allowed}; did you mean '{shown}'?"
+    if _rest_of_number(key, value):
+        return f"unknown key{allowed}; did you mean a number with a decimal point, not a comma?"
     if key in homes:
         return f"unknown key{allowed}; did you mean '{homes[key]}'?"
     return f"unknown key{allowed}"
@@ -105,7 +115,7 @@ def wrong_value(error: Mapping[str, Any], value: Any, slot: Slot | None) -> str:
     if kind == "quantity_unit":
         return str(error["msg"]) + _unit_hint(context)
     if kind == "quantity":
-        return f"got {_described(value)}{allowed}"
+        return f"got {_described(value)}{allowed}{_point_hint(value)}"
     if kind == "finite_number":
         shown = "NaN" if isinstance(value, float) and math.isnan(value) else shorten(value)
         return f"{shown} is not a finite number{allowed}"
@@ -121,8 +131,10 @@ def wrong_value(error: Mapping[str, Any], value: Any, slot: Slot | None) -> str:
     if kind == "string_pattern_mismatch":
         return f"got {shorten(value)}{allowed}"
     if kind.endswith(("_type", "_parsing", "_from_date_parsing")):
-        return f"got {_described(value)}{allowed}"
-    return _own_words(str(error["msg"]), context, value)
+        hint = _point_hint(value) if kind.startswith("float_") else ""
+        return f"got {_described(value)}{allowed}{hint}"
+    hint = _point_hint(value) if kind == "limit_quantity" else ""
+    return _own_words(str(error["msg"]), context, value) + hint
 
 
 def wrong_kind(value: Any, slot: Slot) -> str:
@@ -155,6 +167,14 @@ def field_in_message(message: str, known: Iterable[str]) -> str | None:
     return first if first in set(known) and first != DISCRIMINATOR else None
 
 
+def place_inside(error: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Return the way from a model to the part that its own message is about, as its context has it.
+
+    Empty if the message is about the whole.
+    """
+    return tuple((error.get("ctx") or {}).get("at") or ())
+
+
 def _own_words(message: str, context: Mapping[str, Any], value: Any) -> str:
     """Return a validator's own message; a list in ``ctx['allowed']`` gives the nearest word."""
     text = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -171,6 +191,18 @@ def _unit_hint(context: Mapping[str, Any]) -> str:
     got = str(context.get("got", ""))
     same = [spelling for spelling in spellings if spelling.lower() == got.lower()]
     return f"; did you mean '{same[0]}'?" if same else ""
+
+
+def _rest_of_number(key: str, value: Any) -> bool:
+    """Return whether a key is what YAML makes of ``{power_w: 9,5 kW}`` behind the comma."""
+    return value is None and _REST_OF_NUMBER.fullmatch(key) is not None
+
+
+def _point_hint(value: Any) -> str:
+    match = _COMMA_NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return ""
+    return f"; did you mean '{match[1]}.{match[2]}', with a decimal point?"
 
 
 def _described(value: Any) -> str:

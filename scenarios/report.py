@@ -28,6 +28,12 @@ class CheckResult:
         """Whether the file is valid."""
         return not self.errors
 
+    def with_problem(self, problem: str) -> CheckResult:
+        """Return the result with what is wrong in a file that it names ('': nothing)."""
+        if not problem:
+            return self
+        return CheckResult(self.path, None, (ScenarioError(self.path, 1, 1, "", problem),))
+
     def as_dict(self, *, resolved: bool) -> dict[str, Any]:
         """Return the result as plain values for JSON, on request with the resolved scenario."""
         row: dict[str, Any] = {

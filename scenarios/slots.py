@@ -71,6 +71,12 @@ class Slot:
             return PydanticUndefined
         return self.field.get_default(call_default_factory=True)
 
+    @property
+    def null_means(self) -> bool:
+        """Whether null is worth writing here: the key's description says what it means."""
+        text = self.field.description if self.field is not None else None
+        return self.nullable and "null" in (text or "")
+
     def items(self) -> Slot | None:
         """Return the slot of a list's items, None if no list goes here."""
         arguments = typing.get_args(self.annotation)
@@ -248,7 +254,7 @@ def type_text(slot: Slot) -> str:
         words = (
             [f"a mapping with kind: {', '.join(slot.kinds)}"] if len(slot.members) > 1 else words
         )
-    if slot.nullable:
+    if slot.null_means:
         words.append("null")
     return " or ".join(dict.fromkeys(words))
 
@@ -260,7 +266,7 @@ def allowed_text(slot: Slot) -> str:
         unit = f" in {slot.unit}" if slot.unit not in {None, "1"} else ""
         return type_text(slot).replace("a number", f"a number{unit}", 1)
     kind = "a whole number" if slot.annotation is int else "a number"
-    return f"{kind}, {limits}" + (", or null" if slot.nullable else "")
+    return f"{kind}, {limits}" + (", or null" if slot.null_means else "")
 
 
 def _member_text(slot: Slot, member: Any) -> str:

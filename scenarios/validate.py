@@ -120,6 +120,9 @@ class Validation:
         texts = [messages.wrong_value(item, node.plain(), place.slot) for item, place in found]
         if len(found) > 1:
             texts = [messages.merged_union(texts, node.plain(), self._slot_at(path))]
+        inside = messages.place_inside(error)
+        if inside:
+            return self._inside((*path, *inside), texts[0])
         model = slot.model if slot is not None else None
         named = messages.field_in_message(texts[0], model.model_fields) if model else None
         if named is None:
@@ -129,6 +132,14 @@ class Validation:
         if node.child(named) is None:
             return cut_out
         return (*path, named), functools.partial(self._work.cut_out, (*path, named))
+
+    def _inside(self, path: Step, message: str) -> Mend:
+        """Report what a model says of one of its own parts, at ``path`` in the tree."""
+        node, depth = self._tree.find(path)
+        own = (*node.path, *path[depth:])
+        if own not in self._work.cut:
+            self._report(own, message)
+        return path, functools.partial(self._work.cut_out, path)
 
     def _missing(self, path: Step, own: Step, slot: Slot | None) -> Mend:
         """Report a missing key and put a stand-in there; cut out what lacks it if there is none."""
@@ -216,11 +227,13 @@ class Validation:
         """Make the path of a file absolute, seen from the file that names it."""
         try:
             target = (Path(node.place.file).parent / file.expanduser()).resolve()
-            exists = target.is_file()
+            exists, folder = target.is_file(), target.is_dir()
         except (OSError, ValueError, RuntimeError):
-            exists = False
+            exists = folder = False
         if exists:
             node.value = str(target)
+        elif folder:
+            self._report(node.path, f"{shorten(str(file))} is a folder; allowed: a file")
         else:
             self._report(node.path, f"no such file: {shorten(str(file))}; allowed: a file")
 
@@ -293,8 +306,6 @@ def _partial_scenario() -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for name, field in Scenario.model_fields.items():
         optional = copy.copy(field)
-        annotation: Any = field.annotation
-        optional.annotation = annotation | None
         if field.is_required():
             optional.default = None
         fields[name] = (optional.annotation, optional)

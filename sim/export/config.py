@@ -32,6 +32,9 @@ _MOST_VOLTAGE_SHIFT = 0.3
 WATER_J_PER_L_K: Final = 4186.0
 """Heat capacity of a litre of water."""
 
+_RESERVED_IDS: Final = ("battery", "grid", "household", "pv")
+"""The plant's own values are named after these, as those of a load are after its id."""
+
 
 class Connection(Model):
     """Four-wire supply from the source to the meter."""
@@ -79,6 +82,7 @@ class Pv(Model):
     power_factor: float = Field(1.0, ge=0.8, le=1.0)
     """Displacement factor; below 1 the inverter absorbs reactive power."""
     volt_watt: VoltWatt | None = None
+    """How the inverter gives way to high voltage; null: it does not."""
     curtailable: bool = False
     """Whether policies may set an active power limit (action point `pv.limit`)."""
 
@@ -249,23 +253,38 @@ class ExportPlantConfig(Model):
     loads: tuple[Load, ...] = Field(min_length=1, max_length=12)
     """One to four on each phase that has any."""
     battery: Battery | None = None
+    """null: there is none."""
     chargers: tuple[EvCharger, ...] = Field((), max_length=4)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        ids = [load.id for load in self.loads] + [charger.id for charger in self.chargers]
-        for name in ids:
-            if ids.count(name) > 1 or name in {"pv", "battery", "grid", "household"}:
+        # ``at`` in an error's context is the way from here to the key that is wrong.
+        ids = [("loads", index, load.id) for index, load in enumerate(self.loads)]
+        ids += [("chargers", index, charger.id) for index, charger in enumerate(self.chargers)]
+        seen = set()
+        for section, index, name in ids:
+            context = {"name": name, "at": [section, index, "id"]}
+            if name in _RESERVED_IDS:
                 raise PydanticCustomError(
-                    "duplicate", "id '{name}' is used twice or reserved", {"name": name}
+                    "reserved",
+                    "id '{name}' is reserved: values of the plant itself are named so; "
+                    "allowed: any but {reserved}",
+                    {**context, "reserved": ", ".join(_RESERVED_IDS)},
                 )
+            if name in seen:
+                raise PydanticCustomError(
+                    "duplicate",
+                    "id '{name}' is used twice; allowed: each id once in loads and chargers",
+                    context,
+                )
+            seen.add(name)
         for phase in "abc":
             count = sum(load.phase == phase for load in self.loads)
             if count > 4:
                 raise PydanticCustomError(
                     "count",
-                    "at most 4 loads a phase; phase {phase} has {count}",
-                    {"phase": phase, "count": count},
+                    "phase {phase} has {count} loads; allowed: at most 4 loads a phase",
+                    {"phase": phase, "count": count, "at": ["loads"]},
                 )
         return self
 

@@ -151,6 +151,14 @@ def _lose(w: Any, fault_i: Any, fault_f: Any, a: int, n: int) -> None:
 
 
 @compiled
+def _level(wanted_w: float, low_w: float, high_w: float, step_w: float) -> float:
+    """Return what a device makes of a set-point: within its range, in whole steps towards zero."""
+    bounded_w = min(max(wanted_w, low_w), high_w)
+    level_w = float(np.floor(abs(bounded_w) / step_w + 1e-9) * step_w)
+    return level_w if bounded_w >= 0.0 else -level_w
+
+
+@compiled
 def _hand_over(
     c: Any,
     e: Any,
@@ -174,9 +182,7 @@ def _hand_over(
     behind = 0
     for i in range(n):
         arrived, arrival_us, mine = arrival[i] >= 0.0, int(arrival[i]), asked[i]
-        bounded_w = min(max(wanted_w[i], low[i]), high[i])
-        level_w = np.floor(abs(bounded_w) / step[i] + 1e-9) * step[i]
-        level_w = level_w if bounded_w >= 0.0 else -level_w
+        level_w = _level(wanted_w[i], low[i], high[i], step[i])
         # Exact: both are whole numbers far below 2^53.
         acts_us = int(np.ceil(float(arrival_us + dead[i]) / grid_us) * grid_us)
         length, next_us, first_us, first_w = waiting[i], following[i], times[i], values[i]
@@ -195,10 +201,8 @@ def _hand_over(
         return
     for i in range(n):
         if arrival[i] >= 0.0 and effective[i] < 0:
-            bounded_w = min(max(wanted_w[i], low[i]), high[i])
-            level_w = np.floor(abs(bounded_w) / step[i] + 1e-9) * step[i]
             acts_us = int(np.ceil(float(int(arrival[i]) + dead[i]) / grid_us) * grid_us)
-            if enqueue(c, x, k, a, i, acts_us, level_w if bounded_w >= 0.0 else -level_w):
+            if enqueue(c, x, k, a, i, acts_us, _level(wanted_w[i], low[i], high[i], step[i])):
                 effective[i] = acts_us
 
 

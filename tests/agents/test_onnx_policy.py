@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,13 @@ def test_missing_files(files: OnnxConfig, nine_loads: SiteInfo) -> None:
     assert "policy.encoder.json: No such file or directory" in refusal(files, nine_loads)
 
 
+def test_folders_are_no_files(files: OnnxConfig, nine_loads: SiteInfo) -> None:
+    for path in (Path(files.path), Path(files.encoder)):
+        path.unlink()
+        path.mkdir()
+        assert f"{path}: is a folder; allowed: a file" in refusal(files, nine_loads)
+
+
 def test_truncated_and_garbage_files(files: OnnxConfig, nine_loads: SiteInfo) -> None:
     path = Path(files.path)
     whole = path.read_bytes()
@@ -202,13 +210,52 @@ def test_external_tensors_are_found_wherever_they_hide() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"inputs": []}, "inputs: "),
+        ({"inputs": []}, "inputs: has 0 items; allowed: at least 1"),
+        ({"inputs": {}}, "inputs: got a mapping; allowed: a list [...]"),
+        ({"inputs": [3]}, "inputs[0]: got 3; allowed: a mapping {...}"),
+        ({"inputs": [{}]}, "inputs[0].feature: required key is missing"),
+        ({"inputs": [{"feature": 3}]}, "inputs[0].feature: got 3; allowed: a text"),
+        (
+            {"inputs": [{"feature": "pv_power_w", "mean": 0}]},
+            "inputs[0].mean: unknown key; allowed: feature, offset, scale, clip",
+        ),
+        (
+            {"inputs": [{"feature": "pv_power_w", "offset": "x\n"}]},
+            r"inputs[0].offset: got 'x\n'; allowed: a number",
+        ),
+        (
+            {"inputs": [{"feature": "pv_power_w", "clip": None}]},
+            "inputs[0].clip: got null; allowed: a number",
+        ),
+        (
+            {"inputs": [{"feature": "pv_power_w", "offset": math.inf}]},
+            "inputs[0].offset: not a finite number; allowed: a number",
+        ),
         ({"inputs": [{"feature": "surplus_totl_w"}]}, "the nearest is 'surplus_total_w'"),
-        ({"inputs": [{"feature": "pv_power_w", "scale": 0}]}, "inputs[0].scale: "),
-        ({"output": {"action": "torque"}}, "output.action: "),
+        (
+            {"inputs": [{"feature": "pv_power_w", "scale": 0}]},
+            "inputs[0].scale: 0 is out of range; allowed: more than 0",
+        ),
+        (
+            {"output": {"action": "torque"}},
+            "output.action: got 'torque'; allowed: phase_targets, phase_deltas or actuator_power",
+        ),
+        (
+            {"output": {"action": "phase_deltas", "low": 0}},
+            "output.low: unknown key; allowed: action, offset_w, scale_w, low_w, high_w; "
+            "did you mean 'low_w'?",
+        ),
+        (
+            {"output": {"action": "phase_deltas", "low_w": "x"}},
+            "output.low_w: expected a number in W, or a number and a unit out of W, kW, MW, mW",
+        ),
         ({"output": {"action": "phase_deltas", "low_w": 5, "high_w": -5}}, "high_w must not be"),
-        ({"outputs": {}}, "outputs: Extra inputs"),
-        ({"version": 2}, "version: "),
+        (
+            {"outputs": {}},
+            "outputs: unknown key; allowed: version, inputs, output; did you mean 'output'?",
+        ),
+        ({"in\nput": {}}, r"in\nput: unknown key"),
+        ({"version": 2}, "version: got 2; allowed: 1"),
     ],
 )
 def test_bad_encoders(change: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -216,8 +263,9 @@ def test_bad_encoders(change: dict[str, Any], message: str, tmp_path: Path) -> N
     path.write_text(json.dumps({**ENCODER, **change}))
     with pytest.raises(EncoderError) as caught:
         load_encoder(path)
+    assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
-    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b" " * 1_000_001])

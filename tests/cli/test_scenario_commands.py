@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+import wattbench
 from wattbench.cli import app
 from wattbench.scenarios import library, schema
 
@@ -124,18 +128,56 @@ def test_help_loads_nothing_heavy() -> None:
         assert heavy not in modules
 
 
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Put back what `main` does with signals."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "said"),
+    [
+        (RuntimeError("boom"), 5, "error inside: RuntimeError: boom (WATTBENCH_TRACEBACK=1 "),
+        (OSError(errno.EISDIR, "Is a directory", "x"), 2, "cannot write x: Is a directory"),
+        (OSError(errno.ENOSPC, "No space left"), 5, "cannot write what was found: No space left"),
+    ],
+)
 def test_unexpected_exception_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    handlers: None,
+    problem: Exception,
+    code: int,
+    said: str,
 ) -> None:
     from wattbench import cli
 
     def explode(**_: object) -> None:
-        raise RuntimeError("boom")
+        raise problem
 
     monkeypatch.setattr(cli, "app", explode)
     with pytest.raises(SystemExit) as raised:
         cli.main()
-    assert raised.value.code == 5
+    assert raised.value.code == code
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert "RuntimeError: boom" in lines[0]
+    assert lines[0].startswith(f"wattbench: {said}")
+
+
+def test_version() -> None:
+    assert run("--version") == (0, f"wattbench {wattbench.__version__}\n", "")
+
+
+def test_check_opens_what_a_scenario_names(good: Path, tmp_path: Path) -> None:
+    network = "{kind: onnx, path: cut.onnx, encoder: cut.json}"
+    (tmp_path / "cut.onnx").write_bytes(b"no network")
+    (tmp_path / "cut.json").write_text("{}")
+    good.write_text(SCENARIO.replace("{kind: pi}", network))
+    code, out, err = run("check", good)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"{good}:1:1: policy 'onnx': ")
+    assert err.count("\n") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import numpy as np
 import pytest
 
 from wattbench.agents.policy import POLICIES, Policy, PolicyConfig, register
+from wattbench.commands.rehearsal import what_fails
 from wattbench.commands.run import RunOptions, judge, run
 from wattbench.evaluation.record import RecordError, RecordWriter, read_record
 from wattbench.hil.bench import Bench, new_folder
 from wattbench.scenarios.load import load_scenario
+from wattbench.scenarios.report import check_report
 from wattbench.sim.export.plant import ExportPlant
 
 SCENARIO = """
@@ -215,10 +218,11 @@ def test_unknown_scenario_and_invalid_file_are_exit_code_2(tmp_path, capsys) -> 
 
 def test_folder_that_cannot_be_made_is_one_line(scenario, tmp_path, capsys) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert run(RunOptions(str(scenario), tmp_path / "file"), as_json=False) == 5
-    shown = capsys.readouterr()
-    assert shown.err.startswith("wattbench: cannot write to")
-    assert "Traceback" not in shown.err
+    for place in ("file", "file/below"):
+        assert run(RunOptions(str(scenario), tmp_path / place), as_json=False) == 2
+        shown = capsys.readouterr()
+        assert shown.err.startswith("wattbench: cannot write to")
+        assert shown.err.count("\n") == 1
 
 
 def test_folder_of_an_earlier_run_is_never_touched(tmp_path) -> None:
@@ -463,9 +467,10 @@ def test_second_signal_gets_through_to_a_network_that_never_returns(scenario, tm
     network = str(endless_network(tmp_path))
     words = ["run", str(scenario), "--out", str(tmp_path), "--policy", network]
     process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=-1, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "site").exists():
-        assert time.monotonic() < deadline, "the run did not start"
+    deadline = time.monotonic() + 120
+    maps = Path(f"/proc/{process.pid}/maps")
+    while "onnxruntime" not in maps.read_text():
+        assert time.monotonic() < deadline, "the network was not loaded"
         time.sleep(0.05)
     time.sleep(5.0)  # the network is tried before anything runs
     for _ in range(2):
@@ -496,7 +501,13 @@ def test_bad_network_is_found_before_anything_runs(scenario, tmp_path, capsys) -
     code = run(RunOptions(str(scenario), tmp_path, policies=("pi", str(path))), as_json=False)
     assert code == 2
     assert "cut" in capsys.readouterr().err
-    assert not list((tmp_path / "site").glob("*/record.json"))
+    assert not (tmp_path / "site").exists(), "a refused run leaves a folder"
+    scenario.write_text(
+        SCENARIO.replace("[{kind: pi}]", "[{kind: onnx, path: cut.onnx, encoder: cut.json}]")
+    )
+    result = check_report(str(scenario))
+    assert result.ok
+    assert "cut" in what_fails(result.scenario)
 
 
 def test_full_disk_at_the_reports_keeps_records_and_verdict(
@@ -512,3 +523,99 @@ def test_full_disk_at_the_reports_keeps_records_and_verdict(
     assert "cannot write the reports (No space left on device)" in shown.err
     assert "free some space" in shown.err
     assert "PASS" in shown.out
+
+
+def test_judging_tells_of_every_folder_that_it_cannot_judge(scenario, tmp_path, capsys) -> None:
+    assert run(RunOptions(str(scenario), tmp_path), as_json=True) == 0
+    capsys.readouterr()
+    site = tmp_path / "site"
+    cut = shutil.copytree(site / "pi-seed1", tmp_path / "cut")
+    (cut / "trace" / "commands.parquet").unlink()
+    (cut / "timing.parquet").unlink()
+    assert judge([cut], as_json=True) == 5
+    (row,) = one_object(capsys)["runs"]
+    assert row["judgement"]["problems"] == [
+        "trace/ was changed after the run (commands missing): its hash differs from the record's",
+        "timing.parquet is missing",
+    ]
+    lost = shutil.copytree(site / "pi-seed1", tmp_path / "lost")
+    (lost / "record.json").unlink()
+    only = tmp_path / "only"
+    shutil.copytree(site / "baseline-zero-seed1", only / "baseline-zero-seed1")
+    assert judge([site, lost, only, tmp_path / "none"], as_json=True) == 2
+    shown = one_object(capsys)
+    assert shown["verdict"] is None
+    assert [row["policy"] for row in shown["runs"]] == ["pi"]
+    lines = shown["error"].splitlines()
+    assert lines[0].startswith(f"{lost}/record.json is missing")
+    assert f"name it: {only}/baseline-zero-seed1" in lines[1]
+    assert lines[2].startswith(f"{tmp_path}/none/record.json is missing")
+    assert judge([only / "baseline-zero-seed1"], as_json=False) == 5
+    assert "(it has: none, as a baseline's own record)" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+def test_a_run_stopped_in_a_baseline_says_what_was_not_run(
+    strange, scenario, tmp_path, capsys, monkeypatch
+) -> None:
+    experiment = load_scenario(scenario)
+    stopped = experiment.model_copy(update={"baselines": (strange(answer="signal"),)})
+    monkeypatch.setattr("wattbench.commands.run._scenario", lambda options: stopped)
+    assert run(RunOptions("site", tmp_path), as_json=False) == 4
+    shown = capsys.readouterr()
+    assert "strange · seed 1: aborted, 0:01:01 simulated" in shown.err
+    lines = shown.out.splitlines()
+    assert "ABORTED  (strange), seed 1: stopped by SIGINT" in lines
+    assert any(line.startswith("  safe state: the plant's truth shows") for line in lines)
+    assert f"  {tmp_path}/site/baseline-strange-seed1" in lines
+    assert lines[-1] == "Not run: pi, seed 1"
+
+
+@pytest.mark.slow
+def test_a_signal_after_the_verdict_does_not_change_the_exit_code(scenario, tmp_path) -> None:
+    code = "from wattbench.cli import main; main()"
+    words = ["run", str(scenario), "--out", str(tmp_path)]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", code, *words], stdout=-1, stderr=-1, text=True
+        )
+        assert process.stdout is not None
+        while "report.html" not in process.stdout.readline():
+            assert process.poll() is None
+        time.sleep(0.02)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode in {0, 4}, err
+        assert process.returncode == 0 or f"stopped by {number.name}" in err
+
+
+@pytest.mark.slow
+def test_workers_of_a_killed_audit_end(tmp_path) -> None:
+    code = "from wattbench.cli import main; main()"
+    words = ["audit", "cloud_edges", "--seeds", "2", "--jobs", "2", "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=-1, stderr=-1, start_new_session=True
+    )
+    deadline = time.monotonic() + 240
+    while len(list(tmp_path.glob("*/*/*"))) < 2:
+        assert time.monotonic() < deadline, "the audit did not start"
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    while left := alive_in_group(process.pid):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def alive_in_group(group: int) -> list[str]:
+    """Return the command lines of a process group's members that have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, member_of = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(member_of) == group and state != "Z":
+                found.append((folder / "cmdline").read_text())
+        except OSError:
+            continue  # it has just ended
+    return found

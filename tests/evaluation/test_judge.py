@@ -50,7 +50,7 @@ def test_all_limits_kept_is_a_pass(folder_of):
         ({"metric": "self_consumption", "min": 0}, "ERROR",
          "self_consumption ≥ 0: there is no measured value"),
         ({"metric": "export_energy", "vs": "pi", "max_ratio": 1}, "ERROR",
-         "export_energy ≤ 1 × pi: the record has no baseline 'pi' (it has: none)"),
+         "export_energy ≤ 1 × pi: the record has no baseline 'pi' (it has: none, as a baseline's own record)"),
     ],
 )  # fmt: skip
 def test_the_worst_limit_decides_and_is_the_reason(folder_of, limit, verdict, reason):
@@ -134,7 +134,7 @@ def raise_baseline(folder):
         (lambda f: (f / "trace/truth.parquet").unlink(), "trace/ was changed after the run"),
         (lambda f: (f / "trace/truth.parquet").rename(f / "trace/other.parquet"), "trace/ was"),
         (lambda f: (f / "events.jsonl").write_text('{"kind": "x"}\n'), "events.jsonl was changed"),
-        (lambda f: (f / "timing.parquet").unlink(), "timing.parquet was changed"),
+        (lambda f: (f / "timing.parquet").unlink(), "timing.parquet is missing"),
         (loosen_limit, "record.json was changed after the run"),
         (raise_baseline, "record.json was changed after the run"),
     ],

@@ -10,7 +10,7 @@ def test_lines_without_a_terminal() -> None:
         progress.note("log.csv: 10 rows")
         progress.start("site · pi · seed 1", 3_600_000_000)
         progress.update(1_000_000)
-        progress.finish("completed")
+        progress.finish("completed", None)
     note, line = stream.getvalue().splitlines()
     assert note == "log.csv: 10 rows"
     assert line.startswith("site · pi · seed 1: completed, 1:00:00 simulated, ")
@@ -22,7 +22,7 @@ def test_run_that_was_cut_short_says_how_far_it_came() -> None:
     progress = PlainProgress(stream)
     progress.start("run", 3_600_000_000)
     progress.update(61_000_000)
-    progress.finish("aborted")
+    progress.finish("aborted", None)
     assert stream.getvalue().startswith("run: aborted, 0:01:01 simulated")
 
 
@@ -38,7 +38,7 @@ def test_bar_on_a_terminal() -> None:
         progress.note("[note]")
         progress.start("run", 10_000_000)
         progress.update(5_000_000)
-        progress.finish("completed")
+        progress.finish("completed", None)
     assert "[note]" in stream.getvalue()
     assert "run: completed, 0:00:10 simulated" in stream.getvalue()
 

@@ -99,6 +99,11 @@ def test_library_name_is_extended(
             "extends: bse.yaml\n",
             "1:10: extends: no such file: 'bse.yaml'; did you mean 'base.yaml'?",
         ),
+        (
+            "extends: dir.yaml\n",
+            "1:10: extends: 'dir.yaml' is a folder; "
+            "allowed: the path of a YAML file or the name of a scenario",
+        ),
         ("extends: case.yaml\n", "1:10: extends: cycle: case.yaml → case.yaml"),
         ("extends: loop.yaml\n", "1:10: extends: cycle: case.yaml → loop.yaml → case.yaml"),
         ("extends: [base.yaml]\n", "1:10: extends: got a list; allowed: the path"),
@@ -108,14 +113,25 @@ def test_library_name_is_extended(
         ("extends: broken.yaml\n", "broken.yaml:2:1: YAML syntax"),
     ],
 )
-def test_what_cannot_be_extended(write: Write, valid: str, text: str, message: str) -> None:
+def test_what_cannot_be_extended(
+    write: Write, valid: str, text: str, message: str, tmp_path: Path
+) -> None:
     write(valid, "base.yaml")
     write("extends: case.yaml\n", "loop.yaml")
     write("a: [\n", "broken.yaml")
+    (tmp_path / "dir.yaml").mkdir()
     with pytest.raises(ScenarioErrors) as raised:
         load_scenario(write(text, "case.yaml"))
     assert len(raised.value.errors) == 1
     assert message in str(raised.value)
+
+
+def test_folder_is_not_proposed_as_the_file_that_was_meant(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").mkdir()
+    with pytest.raises(ScenarioErrors) as raised:
+        load_scenario(write("extends: bse.yaml\n", "case.yaml"))
+    assert "no such file: 'bse.yaml'" in str(raised.value)
+    assert "base.yaml" not in str(raised.value)
 
 
 def test_behind_a_missing_base_only_certain_mistakes_are_told(write: Write) -> None:

@@ -230,7 +230,93 @@ MISTAKES = {
         "plant.loads[1].resolution_w",
         ["must not exceed rated_power_w"],
     ),
-    "load id twice": ("id: b1", "id: a1", (2, 1), "plant", ["id 'a1' is used twice"]),
+    "load id twice": (
+        "id: b1",
+        "id: a1",
+        (7, 12),
+        "plant.loads[1].id",
+        ["id 'a1' is used twice; allowed: each id once in loads and chargers"],
+    ),
+    "charger with the id of a load": (
+        "profiles:",
+        "  chargers:\n    - {id: a1}\nprofiles:",
+        (9, 12),
+        "plant.chargers[0].id",
+        ["id 'a1' is used twice; allowed: each id once in loads and chargers"],
+    ),
+    "load id reserved": (
+        "id: b1",
+        "id: grid",
+        (7, 12),
+        "plant.loads[1].id",
+        [
+            "id 'grid' is reserved: values of the plant itself are named so; "
+            "allowed: any but battery, grid, household, pv"
+        ],
+    ),
+    "too many loads on a phase": (
+        "    - {id: a1,",
+        "".join(f"    - {{id: x{n}, phase: a, rated_power_w: 1 kW}}\n" for n in range(4))
+        + "    - {id: a1,",
+        (6, 5),
+        "plant.loads",
+        ["phase a has 5 loads; allowed: at most 4 loads a phase"],
+    ),
+    "decimal comma": (
+        "peak_power_w: 9 kW}",
+        "peak_power_w: '9,5 kW'}",
+        (4, 22),
+        "plant.pv.peak_power_w",
+        [
+            "got the text '9,5 kW'; allowed: a number, 0 … 1000000 W; "
+            "did you mean '9.5 kW', with a decimal point?"
+        ],
+    ),
+    "decimal comma in a flow mapping": (
+        "peak_power_w: 9 kW}",
+        "peak_power_w: 9,5 kW}",
+        (4, 24),
+        "plant.pv.5 kW",
+        [
+            "unknown key; allowed: peak_power_w",
+            "; did you mean a number with a decimal point, not a comma?",
+        ],
+    ),
+    "decimal comma in a flow mapping, no unit": (
+        "max_ratio: 0.9}",
+        "max_ratio: 0,9}",
+        (24, 53),
+        "limits[1].9",
+        ["; did you mean a number with a decimal point, not a comma?"],
+    ),
+    "decimal comma in a plain number": (
+        "title: A test",
+        "objective:\n  import_weight: 0,5",
+        (2, 18),
+        "objective.import_weight",
+        ["got the text '0,5'; allowed: a number, 0 … 100; did you mean '0.5', with a"],
+    ),
+    "decimal comma in a limit": (
+        "max: 1.2 kWh",
+        "max: '1,2 kWh'",
+        (23, 34),
+        "limits[0].max",
+        ["; did you mean '1.2 kWh', with a decimal point?"],
+    ),
+    "digits as a key with a value": (
+        "peak_power_w: 9 kW}",
+        "5 kW: 3}",
+        (4, 8),
+        "plant.pv.5 kW",
+        ["unknown key; allowed: peak_power_w"],
+    ),
+    "null where it is refused": (
+        "title: A test",
+        "rig: null",
+        (1, 6),
+        "rig",
+        ["got null; allowed: direct, echo"],
+    ),
     "fault on unknown load": (
         "{kind: meter_freeze,",
         "{kind: load_stuck_on, load: a9,",
@@ -347,6 +433,64 @@ def test_mistake_is_one_line(case: str, valid: str, errors: Errors) -> None:
         assert part in error.message
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("title: A test", "rig: serial", "got 'serial'; allowed: direct, echo"),
+        ("title: A test", "seeds: 3", "got the number 3; allowed: a list of 1 … 1000 items"),
+        ("title: A test", "edge: 3", "got the number 3; allowed: a mapping"),
+        ("max: 1.2 kWh", "max: 1.2 kWh, vs: 3", "got the number 3; allowed: a text"),
+        (
+            "kind: smith}",
+            "kind: smith, max_age_s: -1}",
+            "-1 is out of range; allowed: more than 0, at most 3600 s",
+        ),
+        (
+            "kind: smith}",
+            "kind: smith, max_age_s: x}",
+            "got the text 'x'; allowed: a number, more than 0, at most 3600 s, or null",
+        ),
+        (
+            "kind: export",
+            "kind: export\n  battery: 3",
+            "got the number 3; allowed: a mapping or null",
+        ),
+        (
+            "phase: b,",
+            "phase: b, tank: 3,",
+            "got the number 3; allowed: a mapping or null",
+        ),
+    ],
+)
+def test_null_is_offered_only_where_it_says_something(
+    before: str, after: str, message: str, valid: str, errors: Errors
+) -> None:
+    (error,) = errors(valid.replace(before, after, 1))
+    assert error.message == message
+
+
+def test_each_id_that_is_used_again_is_told_at_its_own_place(valid: str, errors: Errors) -> None:
+    more = "".join(
+        f"    - {{id: {name}, phase: c, rated_power_w: 1 kW}}\n" for name in ("a1", "pv")
+    )
+    found = errors(valid.replace("id: b1", "id: a1").replace("profiles:", f"{more}profiles:"))
+    assert [(error.line, error.column, error.field) for error in found] == [
+        (7, 12, "plant.loads[1].id"),
+        (8, 12, "plant.loads[2].id"),
+        (9, 12, "plant.loads[3].id"),
+    ]
+
+
+def test_folder_for_a_file_is_told(valid: str, errors: Errors, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").mkdir()
+    policy = "{kind: onnx, path: net.onnx, encoder: net.json}"
+    found = errors(valid.replace("{kind: smith}", policy))
+    assert [(error.field, error.message) for error in found] == [
+        ("policies[0].path", "'net.onnx' is a folder; allowed: a file"),
+        ("policies[0].encoder", "no such file: 'net.json'; allowed: a file"),
+    ]
+
+
 def test_valid_scenario_has_none(valid: str, errors: Errors) -> None:
     assert errors(valid) == []
 
@@ -384,7 +528,7 @@ def test_all_mistakes_at_once_without_noise(valid: str, errors: Errors) -> None:
 
 def test_rules_of_a_model_are_found_behind_an_unknown_key(valid: str, errors: Errors) -> None:
     text = valid.replace("id: b1", "id: a1").replace("pv: {peak", "colour: red\n  pv: {peak")
-    assert [error.field for error in errors(text)] == ["plant", "plant.colour"]
+    assert [error.field for error in errors(text)] == ["plant.colour", "plant.loads[1].id"]
 
 
 def test_periods_must_lie_on_the_grid(valid: str, errors: Errors) -> None:
