@@ -50,7 +50,8 @@ def test_all_limits_kept_is_a_pass(folder_of):
         ({"metric": "self_consumption", "min": 0}, "ERROR",
          "self_consumption ≥ 0: there is no measured value"),
         ({"metric": "export_energy", "vs": "pi", "max_ratio": 1}, "ERROR",
-         "export_energy ≤ 1 × pi: the record has no baseline 'pi' (it has: none, as a baseline's own record)"),
+         "export_energy ≤ 1 × pi: the record has no baseline 'pi' "
+         "(it has: none, as a baseline's own record)"),
     ],
 )  # fmt: skip
 def test_the_worst_limit_decides_and_is_the_reason(folder_of, limit, verdict, reason):
