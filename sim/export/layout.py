@@ -94,7 +94,7 @@ def _float_state(n: Counts) -> dict[str, int]:
         # the mesh, the meter's marks at the start of its window, and its published samples
         "mesh_bad": 1, "meter_mark": 13, "samples": n.meter_slots * METER_FIELDS,
         # what the trace needs to turn cumulative values into means over a second, and the other
-        # way round what has been drawn from each tank
+        # way round what each tank has delivered
         "trace_mark": 3 * 5 + 3 + load + charger + 2,
         # the newest published sample at the end of the last call, for a bench of one
         "reading": METER_FIELDS,

@@ -171,6 +171,7 @@ def move_tanks(c: Any, x: Any, p: Any, w: Any, profiles: Any, load_phase: Any, n
 
     A draw is served in full while the tank is at its comfort temperature or above, and in
     proportion to (T − cold) below it; what is missing is unserved. No draw cools below the mains.
+    Row ``DRAWS`` of the work array then holds what was served.
     """
     _draws(c, w, profiles, n)
     for a in range(c.loads):
@@ -190,6 +191,7 @@ def move_tanks(c: Any, x: Any, p: Any, w: Any, profiles: Any, load_phase: Any, n
             short_j = wanted_j - drawn_j
             temperature[i] = after if tank else now
             unserved[i] = missing_j + (short_j if tank else 0.0)
+            draw[i] = drawn_j if tank else 0.0
     for f in range(3):
         square = x[c.square_vs + f]
         for i in range(n):

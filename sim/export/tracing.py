@@ -62,8 +62,8 @@ def write_row(
         out[c.t_temperature + a] = temperature if capacity > 0.0 else np.nan
         out[c.t_stored + a] = (temperature - p[c.cold_c + a, 0]) * capacity * _WH
         out[c.t_unserved + a] = x[c.unserved_j + a, 0] * _WH
-        x[m + a, 0] += w[DRAWS + a * TILE] if capacity > 0.0 else 0.0
-        out[c.t_delivered + a] = (x[m + a, 0] - x[c.unserved_j + a, 0]) * _WH
+        x[m + a, 0] += w[DRAWS + a * TILE]
+        out[c.t_delivered + a] = x[m + a, 0] * _WH
         out[c.t_switchings + a] = x[c.switchings + a, 0]
         out[c.t_flags + a] = _flags(c, e, k, a, t_us)
     m += c.loads

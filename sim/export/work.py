@@ -46,7 +46,7 @@ MOVING: Final = 41 * TILE
 MOVED: Final = MOVING + MAX_LOADS
 """1 for each load whose duty has changed this second in some instance of the tile."""
 DRAWS: Final = 42 * TILE
-"""What is drawn from each tank in a second, J; a row a load."""
+"""What is to be drawn from each tank in a second, then what was served, J; a row a load."""
 HEAT: Final = DRAWS + MAX_LOADS * TILE
 """What each load has used in the second that ends, J; a row a load."""
 CONCERNED: Final = HEAT + MAX_LOADS * TILE
