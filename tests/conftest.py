@@ -6,6 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# One commit, one result: the cases of a property follow from its source. To search for others:
+# pytest --hypothesis-profile=default
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 # Two processes that write one compile cache can mix up entries. Each pytest-xdist worker, and the
 # commands that it starts, therefore has a cache of its own; it is kept from one run to the next.
