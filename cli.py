@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="wattbench",
-    help="Run energy-control policies in scenarios, judge them, tell why.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+#: What a command line that cannot be parsed ends in; the library exports only this subclass of it.
+_WrongUsage = cast(type[Exception], typer.BadParameter.__base__)
 
 #: Exit codes, as the documentation lists them.
 EXIT_PASS, EXIT_FAIL, EXIT_USAGE, EXIT_ABORTED, EXIT_ERROR = 0, 1, 2, 4, 5
@@ -246,6 +248,15 @@ def _stop_at_once(number: int, _frame: object) -> None:
     os._exit(EXIT_ABORTED)
 
 
+def _refuse(problem: Any) -> int:
+    """Say what is wrong with the command line, with --json on stdout too; return the exit code."""
+    problem.show()
+    if "--json" in sys.argv:
+        said: dict[str, Any] = {"verdict": None, "exit_code": EXIT_USAGE, "runs": []}
+        print(json.dumps(said | {"error": problem.format_message()}))
+    return EXIT_USAGE
+
+
 def main() -> None:
     """Run the command line; an unexpected exception is one line and exit code 5."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -257,7 +268,9 @@ def main() -> None:
     sys.stdout = cast(TextIO, _Patient(sys.stdout, (BrokenPipeError,)))
     sys.stderr = cast(TextIO, _Patient(sys.stderr, (OSError, ValueError)))
     try:
-        app(prog_name="wattbench")
+        code = app(prog_name="wattbench", standalone_mode=False)
+    except _WrongUsage as problem:
+        sys.exit(_refuse(problem))
     except OSError as problem:
         if os.environ.get("WATTBENCH_TRACEBACK"):
             raise
@@ -272,6 +285,8 @@ def main() -> None:
             f"wattbench: error inside: {what} (WATTBENCH_TRACEBACK=1 says where)", file=sys.stderr
         )
         sys.exit(EXIT_ERROR)
+    else:
+        sys.exit(code or EXIT_PASS)
     finally:
         # The exit code stands: a signal while the interpreter ends must not put another there.
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -159,11 +159,11 @@ def audit(
         plans.append((file, scenario, wanted.seeds if seeds is None else seeds))
     results = []
     with _records(out) as folder, _workers(jobs) as submit:
-        todo = [
+        submitted = [
             (scenario, count, [submit(file, seed, folder) for seed in range(1, count + 1)])
             for file, scenario, count in plans
         ]
-        for scenario, count, parts in todo:
+        for scenario, count, parts in submitted:
             result = _scenario_audit(scenario, [run for part in parts for run in part()], count)
             results.append(result)
             on_audit(result)

@@ -38,10 +38,24 @@ def replace_text(path: Path, text: str) -> None:
         RecordError: the disk refuses.
 
     """
-    temporary = path.with_name(path.name + ".new")
     with writing(path):
-        temporary.write_text(text + "\n", encoding="utf-8")
+        write_at_once(path, text + "\n")
+
+
+def write_at_once(path: Path, text: str) -> None:
+    """Write a text file under another name first: neither a kill nor a full disk leaves a half.
+
+    Raises:
+        OSError: the disk refuses.
+
+    """
+    temporary = path.with_name(path.name + ".new")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
         temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def first_line(error: BaseException) -> str:

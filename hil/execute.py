@@ -37,7 +37,7 @@ class Outcome:
     """Simulated per elapsed time of the loop, assembling and recording left out."""
     error: Exception | None = None
     reached_us: int | None = None
-    """Simulated time at which a run that ended early was stopped."""
+    """Simulated time at which the loop ended; None before it did."""
 
     @property
     def status(self) -> Literal["completed", "aborted", "error"]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
+from ..files import write_at_once
 from . import format as fmt
 from . import policies_part, record_part, verdict_part
 from .markup import SEVERITY, badge, sign, table, text, tone
@@ -194,11 +195,4 @@ def _write(path: Path, title: str, parts: Sequence[str], runs: Sequence[ReportIn
         "script": script,
     }
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _asset("report.html"))
-    # Under another name first: a full disk leaves no half a report behind.
-    temporary = path.with_name(path.name + ".new")
-    try:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_at_once(path, page)

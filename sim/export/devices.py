@@ -16,24 +16,32 @@ NOMINAL_V: Final = 230.0
 
 @compiled
 def settle(
+    concerned: bool,
     wanted: float,
+    refused: bool,
     before: float,
-    idle_us: int,
+    switchings: float,
+    switched_us: int,
     min_on_us: int,
     min_off_us: int,
-    refused: bool,
-) -> float:
-    """Return the target of a switched device, obeying minimum on and off times; 0 is off.
+    t_us: int,
+) -> tuple[float, float, int]:
+    """Return target, number of switchings and time of the last one of a switched device.
 
-    ``wanted`` is where the set-point would go, ``before`` the target up to now, ``idle_us`` the
-    time since it last switched. A device that must stay on keeps its target, and does not stop
-    half way up its ramp; one that must stay off stays off. ``refused`` (thermostat, cut-out,
-    failure) switches off at once.
+    It obeys minimum on and off times; target 0 is off. ``wanted`` is where the set-point would go,
+    ``before`` the target up to now, which stays if the device is not ``concerned``. A device that
+    must stay on keeps its target, and does not stop half way up its ramp; one that must stay off
+    stays off. ``refused`` (thermostat, cut-out, failure) switches off at once.
     """
     on, was_on = wanted > 0.0, before > 0.0
     wait_us = min_on_us if was_on else min_off_us
-    moves = (on == was_on) | (idle_us >= wait_us) | refused
-    return wanted if moves else before
+    moves = concerned & ((on == was_on) | (t_us - switched_us >= wait_us) | refused)
+    changes = moves & (on != was_on)
+    return (
+        wanted if moves else before,
+        switchings + (1.0 if changes else 0.0),
+        t_us if changes else switched_us,
+    )
 
 
 @compiled
@@ -56,12 +64,10 @@ def set_load_targets(
     for i in range(n):
         was, since_us, count, now = target[i], switched[i], switchings[i], flags[i]
         wanted, refused = load_duty(setpoint[i], rated[i], now), (now & FLAGS_OPEN) != 0
-        settled = settle(wanted, was, t_us - since_us, min_on[i], min_off[i], refused)
-        settled = settled if concerned[i] > 0.0 else was
-        changed = (settled > 0.0) != (was > 0.0)
-        target[i] = settled
-        switchings[i] = count + (1.0 if changed else 0.0)
-        switched[i] = t_us if changed else since_us
+        mine, least_on, least_off = concerned[i] > 0.0, min_on[i], min_off[i]
+        target[i], switchings[i], switched[i] = settle(
+            mine, wanted, refused, was, count, since_us, least_on, least_off, t_us
+        )
 
 
 @compiled
@@ -93,12 +99,10 @@ def set_charger_targets(
         amperes = min(np.floor(setpoint[i] / per_ampere_w + 1e-9), most[i])
         refused = (plugged[i] <= 0.0) | (session[i] >= wanted[i])
         amperes = 0.0 if refused | (amperes < least[i]) else amperes
-        settled = settle(amperes, was, t_us - since_us, min_on[i], min_off[i], refused)
-        settled = settled if concerned[i] > 0.0 else was
-        changed = (settled > 0.0) != (was > 0.0)
-        target[i] = settled
-        switchings[i] = count + (1.0 if changed else 0.0)
-        switched[i] = t_us if changed else since_us
+        mine, least_on, least_off = concerned[i] > 0.0, min_on[i], min_off[i]
+        target[i], switchings[i], switched[i] = settle(
+            mine, amperes, refused, was, count, since_us, least_on, least_off, t_us
+        )
 
 
 @compiled

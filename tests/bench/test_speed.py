@@ -73,6 +73,34 @@ def test_simulated_day_of_pi(benchmark, tmp_path):
     benchmark.extra_info["speed_x_realtime_best"] = max(speeds)
 
 
+def test_memory_of_a_day(benchmark, tmp_path):
+    """The same day in a process of its own: its peak of resident memory."""
+    file = tmp_path / "day.yaml"
+    file.write_text(
+        "extends: demo\nname: day\naudit: null\nclock: {duration_s: 24 h}\n"
+        "policies: [{kind: pi}]\nbaselines: []\n"
+        "limits: [{metric: export_energy, max: 1000 kWh}]\n"
+    )
+    command = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from wattbench.evaluation.metrics import measure\n"
+        "from wattbench.hil.bench import Bench\n"
+        "from wattbench.scenarios.load import load_scenario\n"
+        "Bench(load_scenario(sys.argv[1]), Path(sys.argv[2]), measure=measure).run()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    words = [sys.executable, "-c", command, str(file), str(tmp_path)]
+    peaks_kib: list[int] = []
+
+    def run():
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=600)
+        peaks_kib.append(int(done.stdout))
+
+    benchmark.pedantic(run, rounds=1)
+    benchmark.extra_info["peak_memory_mb"] = max(peaks_kib) * 1024 / 1e6
+
+
 def test_bare_simpy_day(benchmark):
     """The floor: SimPy alone stepping once a second through a day."""
 

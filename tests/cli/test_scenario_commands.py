@@ -181,3 +181,17 @@ def test_check_opens_what_a_scenario_names(good: Path, tmp_path: Path) -> None:
     assert (code, out) == (2, "")
     assert err.startswith(f"{good}:1:1: policy 'onnx': ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["run", "demo", "--seed", "x"], ["judge"], ["run"]])
+def test_wrong_usage_is_one_json_object_too(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "wattbench", *words, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    said = json.loads(done.stdout)
+    assert (said["verdict"], said["exit_code"], said["runs"]) == (None, 2, [])
+    assert f"Error: {said['error']}" in done.stderr
