@@ -76,7 +76,7 @@ targets = st.lists(st.tuples(*[st.floats(-500.0, 6000.0)] * 3), min_size=1, max_
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(loads, min_size=1, max_size=9), targets)
+@given(st.lists(loads, min_size=1, max_size=8), targets)
 def test_unblocked_loads_meet_their_targets(devices: list[Actuator], wanted: list) -> None:
     driven = Driven(tuple(devices))
     for k, target in enumerate(wanted):
