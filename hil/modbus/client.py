@@ -14,7 +14,7 @@ from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from ...sim.clock import Clock
-from . import memory
+from .. import memory
 
 # Its errors come back as exceptions below; without a handler Python would print them as well.
 logging.getLogger("pymodbus").addHandler(logging.NullHandler())

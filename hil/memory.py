@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ...sim.clock import Clock
+from ..sim.clock import Clock
 
 
 class MemoryTransport(asyncio.Transport):

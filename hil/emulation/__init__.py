@@ -1,0 +1,1 @@
+"""Emulated devices behind which a plant, or power of their own, flows."""

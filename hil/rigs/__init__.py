@@ -1,0 +1,1 @@
+"""Rig files: which devices there are, where they are, and how they are made safe."""

@@ -1,0 +1,1 @@
+"""An emulated coordinator that speaks TI's ZNP protocol."""
