@@ -2,11 +2,16 @@
 
 A *request* goes from the host to a device, an *answer* from a device to the host, whether it was
 asked for or not. Servers and drivers take both as optional; without them a frame costs nothing.
+
+What a server does with faults: it asks `accepts` when a connection is made and closes it if not;
+it calls `attach` then, and what that returned when the connection is lost; it passes each whole
+frame that it received through `requests` and each that it sends through `answers`. The tape is
+told of what is on the wire: of requests before, of answers after the faults had their way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -26,6 +31,8 @@ class Delivery:
 
     delay_us: int
     data: bytes
+    back: bool = False
+    """Of a request: these bytes go back to the host as an answer; the device never sees any."""
 
 
 class WireFault(Protocol):
@@ -35,7 +42,16 @@ class WireFault(Protocol):
         """Return what of a request reaches the device; nothing: it is lost."""
 
     def answers(self, bus: str, t_us: int, frame: bytes) -> Sequence[Delivery]:
-        """Return what of an answer reaches the host."""
+        """Return what of an answer reaches the host. Bytes may be more or less than a frame."""
 
     def accepts(self, bus: str, t_us: int) -> bool:
         """Return whether the bus takes and keeps connections now."""
+
+    def attach(
+        self, bus: str, send: Callable[[bytes], object], close: Callable[[], object]
+    ) -> Callable[[], None]:
+        """Take note of a connection; return what to call when it is lost.
+
+        `send` puts bytes that nobody asked for on the wire (a babbling device; they are not passed
+        through `answers` again), `close` drops the connection (a cable that is pulled).
+        """
