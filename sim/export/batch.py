@@ -19,7 +19,7 @@ from .config import ExportPlantConfig
 from .devices import FAR
 from .kernel import advance_many, advance_tile, read, read_many, send
 from .layout import Layout, edge_record, layout, tables
-from .sending import send_tile
+from .sending import send_tile, wire_one
 from .work import TILE, WORK
 
 STEP_US: Final = 200_000
@@ -247,6 +247,15 @@ class SiteBatch:
                 self.n,
                 t_us,
             )
+
+    def wire(self, t_us: int, actuator: int, power_w: float) -> int:
+        """Hand a set-point to one actuator of a batch of one by wire, past the mesh.
+
+        Returns when it takes effect, −1 if the device had no room for it.
+        """
+        assert self._one is not None
+        x, k, p, q, _, _ = self._one
+        return int(wire_one(self.layout.c, self._edge, x, k, p, q, actuator, power_w, t_us))
 
     def readings(
         self, t_us: int

@@ -23,6 +23,7 @@ from ..faults import (
     MeterMissing,
     MeterOffset,
     MeterWrongSign,
+    needs_bytes,
 )
 from ..points import Actuator
 from . import layout as at
@@ -260,8 +261,11 @@ def fault_rows(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return faults as columns: [4 × fault] kind, load, start µs, end µs; and [fault] value.
 
-    The value is a probability, W, or µs, and 1 where the fault has none.
+    The value is a probability, W, or µs, and 1 where the fault has none. Faults of a bus are left
+    out: they act on its frames.
     """
+    of_bytes = {id(fault) for fault in needs_bytes(faults)}
+    faults = [fault for fault in faults if id(fault) not in of_bytes]
     index = {load.id: a for a, load in enumerate(config.loads)}
     ints = np.zeros(4 * len(faults), dtype=np.int64)
     values = np.ones(len(faults))

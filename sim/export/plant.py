@@ -99,6 +99,10 @@ class ExportPlant:
             raise ValueError(
                 f"set-points must be {len(self.actuators)} finite numbers, got {power_w!r}"
             )
+        return self.broadcast(t_us, power_w)
+
+    def broadcast(self, t_us: int, power_w: NDArray[np.float64]) -> tuple[int, int]:
+        """Do what `send` does; actuators whose set-point is NaN are not addressed."""
         batch = self.batch
         if t_us >= batch.now_us + STEP_US:
             self.advance(t_us)
@@ -109,6 +113,48 @@ class ExportPlant:
         self._acked_us.append(batch.k[0, self._ack_rows, 0].copy())
         self._effective_us.append(batch.k[0, self._effective_rows, 0].copy())
         return int(batch.k[0, self._seq_row, 0]) - 1, status
+
+    def wire(self, t_us: int, actuator: int, power_w: float) -> int:
+        """Hand a set-point in W to one actuator by wire; return when it acts on it (−1: never).
+
+        Raises:
+            ValueError: the set-point is not finite.
+        """
+        if not np.isfinite(power_w):
+            raise ValueError(f"a set-point must be a finite number, got {power_w!r}")
+        if t_us >= self.batch.now_us + STEP_US:
+            self.advance(t_us)
+        return self.batch.wire(t_us, actuator, power_w)
+
+    def follow(self, load: int) -> None:
+        """Let a real load take the place of a simulated one: its power is what `measured` says.
+
+        Set-points, thermostat and ramp of the simulated load no longer act; its tank goes on as a
+        model that is heated with what was measured.
+        """
+        for name, value in (("ramp", 0.0), ("thermostat_c", 1e9), ("cut_out_c", 1e9)):
+            self.batch.p[0, self.batch.layout.rows(name).start + load, 0] = value
+
+    def measured(self, t_us: int, load: int, power_w: float) -> None:
+        """Take what a real load draws from ``t_us`` on, in place of the simulated one's power.
+
+        Raises:
+            ValueError: the power is negative or not finite.
+        """
+        if not np.isfinite(power_w) or power_w < 0:
+            raise ValueError(f"a load's power must be finite and not negative, got {power_w!r}")
+        batch = self.batch
+        if t_us >= batch.now_us + STEP_US:
+            self.advance(t_us)
+        x, p, rows = batch.x[0, :, 0], batch.p[0, :, 0], batch.layout.rows
+        phase = "abc".index(self.config.loads[load].phase)
+        w_per_v2 = p[rows("w_per_v2").start + load]
+        square_vs = x[rows("square_vs").start + phase]
+        duty, since, used = (rows(n).start + load for n in ("duty", "moved_v2s", "moved_j"))
+        x[used] += x[duty] * w_per_v2 * (square_vs - x[since])
+        x[since] = square_vs
+        volts = x[rows("vr").start + phase], x[rows("vi").start + phase]
+        x[duty] = power_w / (w_per_v2 * (volts[0] ** 2 + volts[1] ** 2))
 
     def reading(self, t_us: int) -> MeterReading | None:
         """Return the newest meter sample published by ``t_us``, or None; advances to ``t_us``."""

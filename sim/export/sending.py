@@ -123,17 +123,22 @@ def _broadcast(
 
 
 @compiled
-def _travel(c: Any, e: Any, k: Any, w: Any, latency_us: Any, a: int, n: int, t_us: int) -> None:
-    """Note when the set-point for actuator ``a`` arrives and its reply does; −1 if it does not."""
+def _travel(
+    c: Any, e: Any, k: Any, w: Any, latency_us: Any, wanted_w: Any, a: int, n: int, t_us: int
+) -> None:
+    """Note when the set-point for actuator ``a`` arrives and its reply does; −1 if it does not.
+
+    An actuator whose set-point is NaN is not addressed.
+    """
     sent, loss, late = tile_row(w, SENT, 0), tile_row(w, LOSS, 0), tile_row(w, LATE, 0)
     arrival, answer = tile_row(w, ARRIVAL, 0), tile_row(w, ANSWER, 0)
     keys, seq, jitter_us = k[c.key], k[c.seq], e.ack_jitter_us
     for i in range(n):
-        counter, lost = (seq[i] << _COUNTER_SHIFT) + a, loss[i]
+        counter, lost, asked_w = (seq[i] << _COUNTER_SHIFT) + a, loss[i], wanted_w[i]
         there = message(keys[i], STREAM_COMMAND, counter, lost, 0.0, latency_us)
         back = message(keys[i], STREAM_ACK, counter, lost, jitter_us, latency_us)
         arrives = float(t_us + there) + late[i]
-        arrived = (sent[i] > 0.0) & (there >= 0)
+        arrived = (sent[i] > 0.0) & (there >= 0) & (asked_w == asked_w)  # noqa: PLR0124 - NaN
         arrival[i] = arrives if arrived else -1.0
         answer[i] = arrives + float(back) if arrived & (back >= 0) else -1.0
 
@@ -226,15 +231,32 @@ def send_tile(
 ) -> None:
     """Broadcast set-points ``power_w[actuator, instance]`` at ``t_us`` where ``mask`` is set.
 
-    ``first`` is the instance that the tile's first column holds, ``n`` how many it holds; ``w`` is
-    the thread's work array. Fills rows ``status`` (see ``edge.channel``), ``seq``, and per actuator
-    ``ack_us`` and ``effective_us`` (−1: lost, or dropped by the device).
+    NaN: the message does not concern that actuator. ``first`` is the instance that the tile's
+    first column holds, ``n`` how many it holds; ``w`` is the thread's work array. Fills rows
+    ``status`` (see ``edge.channel``), ``seq``, and per actuator ``ack_us`` and ``effective_us``
+    (−1: lost, or dropped by the device).
     """
     c, e = rows[0], edge[0]
     asked = mask[first : first + n]
     _broadcast(c, e, x, k, w, fault_i, fault_f, mask, t_us, first, n)
     for a in range(c.actuators):
-        _travel(c, e, k, w, latency_us, a, n, t_us)
+        _travel(c, e, k, w, latency_us, power_w[a, first : first + n], a, n, t_us)
         if fault_f.shape[0] > 0:
             _lose(w, fault_i, fault_f, a, n)
         _hand_over(c, e, x, k, p, q, w, power_w[a, first : first + n], asked, a, n)
+
+
+@compiled
+def wire_one(
+    rows: Any, edge: Any, x: Any, k: Any, p: Any, q: Any, a: int, power_w: float, t_us: int
+) -> int:
+    """Hand a set-point to actuator ``a`` of instance 0 by wire; return when it takes effect.
+
+    No mesh lies in between: what is written at ``t_us`` is there at ``t_us``. −1: the device had
+    no room for it.
+    """
+    c, e = rows[0], edge[0]
+    acts_us = int(np.ceil(float(t_us + q[c.dead_us + a, 0]) / e.step_us) * e.step_us)
+    k[c.received_us + a, 0] = max(k[c.received_us + a, 0], t_us)
+    level_w = _level(power_w, p[c.low_w + a, 0], p[c.high_w + a, 0], p[c.resolution_w + a, 0])
+    return acts_us if enqueue(c, x, k, a, 0, acts_us, level_w) else -1
