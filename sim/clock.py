@@ -219,8 +219,8 @@ class _BaseClock:
 
     _loop: _Loop
 
-    def __init__(self) -> None:
-        self._queue = _Queue(0)
+    def __init__(self, start_us: int = 0) -> None:
+        self._queue = _Queue(start_us)
         self._main: asyncio.Task[Any] | None = None
 
     async def sleep_until(self, t_us: int) -> None:
@@ -297,13 +297,16 @@ class _BaseClock:
 
 
 class VirtualClock(_BaseClock):
-    """Simulated time that passes as fast as the work at each instant is done."""
+    """Simulated time that passes as fast as the work at each instant is done.
+
+    It begins at `start_us`: before 0 where something has to be ready when a run begins.
+    """
 
     mode: Literal["virtual", "wall"] = "virtual"
     factor = float("inf")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, start_us: int = 0) -> None:
+        super().__init__(start_us)
         queue = self._queue
         self._loop = _VirtualLoop(queue, _VirtualSelector(queue), lambda: queue.now_us)
 
@@ -316,26 +319,36 @@ class VirtualClock(_BaseClock):
 class WallClock(_BaseClock):
     """Simulated time paced against the monotonic clock, `factor` simulated seconds a second.
 
-    Time starts with the first `run` and never stands still, so `now_us` lies behind the time of
-    the event that takes place by however late that is. Timers of asyncio count simulated seconds
-    too, so beside real devices the factor must be 1.
+    Time starts with the first `run`, at `start_us`, and never stands still, so `now_us` lies behind
+    the time of the event that takes place by however late that is. With `zero_ns` it is given by
+    the machine's monotonic clock from the beginning: 0 at that instant, which clocks of several
+    processes can share. Timers of asyncio count simulated seconds too, so beside real devices the
+    factor must be 1.
     """
 
     mode: Literal["virtual", "wall"] = "wall"
 
-    def __init__(self, factor: float = 1.0) -> None:
+    def __init__(
+        self, factor: float = 1.0, *, start_us: int = 0, zero_ns: int | None = None
+    ) -> None:
         if not 0 < factor < float("inf"):
             raise ClockError(f"factor is {factor}; a wall clock needs one above 0, and finite")
-        super().__init__()
         self.factor = float(factor)
-        self._start_ns: int | None = None
+        self._start_us = start_us
+        self._zero_ns = zero_ns
+        super().__init__(self._elapsed_us())
         selector = _WallSelector(self._queue, self._elapsed_us, self.factor)
         self._loop = _Loop(self._queue, selector, self._elapsed_us)
 
     def _elapsed_us(self) -> int:
-        if self._start_ns is None:
-            return 0
-        return int((time.monotonic_ns() - self._start_ns) * self.factor) // 1000
+        if self._zero_ns is None:
+            return self._start_us
+        return int((time.monotonic_ns() - self._zero_ns) * self.factor) // 1000
+
+    @property
+    def zero_ns(self) -> int | None:
+        """The monotonic clock's time at simulated time 0; None before time has started."""
+        return self._zero_ns
 
     @property
     def now_us(self) -> int:
@@ -344,14 +357,18 @@ class WallClock(_BaseClock):
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end; the first call starts time."""
-        if self._start_ns is None:
-            self._start_ns = time.monotonic_ns()
+        if self._zero_ns is None:
+            self._zero_ns = time.monotonic_ns() - round(self._start_us * 1000 / self.factor)
         return super().run(coroutine)
 
 
-def build_clock(mode: Literal["virtual", "wall"], factor: float = 1.0) -> VirtualClock | WallClock:
-    """Return a clock; `factor` counts for the wall clock only."""
-    return VirtualClock() if mode == "virtual" else WallClock(factor)
+def build_clock(
+    mode: Literal["virtual", "wall"], factor: float = 1.0, start_us: int = 0
+) -> VirtualClock | WallClock:
+    """Return a clock whose time begins at `start_us`; `factor` counts for the wall clock only."""
+    if mode == "virtual":
+        return VirtualClock(start_us)
+    return WallClock(factor, start_us=start_us)
 
 
 def _where(task: asyncio.Task[Any]) -> str:

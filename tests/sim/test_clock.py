@@ -209,3 +209,34 @@ def test_closed_clock_refuses_to_run() -> None:
 def test_to_us_rounds_to_the_nearest() -> None:
     assert to_us(0.1 + 0.2) == 300_000
     assert to_us(86_400 * 365 + 0.000001) == 86_400 * 365 * S + 1
+
+
+def test_virtual_time_may_begin_before_zero() -> None:
+    async def main() -> list[int]:
+        seen = [clock.now_us]
+        await asyncio.sleep(1.5)
+        seen.append(clock.now_us)
+        await clock.sleep_until(250_000)
+        return [*seen, clock.now_us]
+
+    with VirtualClock(-2_000_000) as clock:
+        assert clock.run(main()) == [-2_000_000, -500_000, 250_000]
+
+
+def test_wall_clocks_that_share_their_zero_tell_the_same_time() -> None:
+    zero_ns = time.monotonic_ns() + 10_000_000
+    with WallClock(zero_ns=zero_ns) as one, WallClock(zero_ns=zero_ns) as other:
+        assert one.now_us <= other.now_us <= one.now_us + 5_000_000
+        assert one.run(_woken_at(one, 20_000)) >= 20_000
+        assert one.zero_ns == zero_ns
+
+
+def test_wall_time_may_begin_before_zero() -> None:
+    with WallClock(start_us=-30_000) as clock:
+        assert clock.now_us == -30_000
+        assert clock.run(_woken_at(clock, 0)) >= 0
+
+
+async def _woken_at(clock: WallClock, t_us: int) -> int:
+    await clock.sleep_until(t_us)
+    return clock.now_us
