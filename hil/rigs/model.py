@@ -1,4 +1,4 @@
-"""The rig file: buses, devices and what each of them serves.
+"""The rig file: buses, devices and what each of them serves, and how it is made safe.
 
 Only models: nothing in here connects. `scenarios.rigs` loads a file with line numbers.
 """
@@ -10,93 +10,58 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ...sim.config import DurationS, Model
+from ...sim.config import Model, PowerW
+from .buses import (
+    ID,
+    Bus,
+    Digits,
+    ModbusRtuBus,
+    ModbusTcpBus,
+    ModbusTlsBus,
+    Parity,
+    Port,
+    Zigbee2MqttBus,
+    ZnpBus,
+)
+from .safety import Calibration, Outlet, Precondition, Safe
 
-_ID: Final = r"^[a-z][a-z0-9_-]{0,47}$"
+__all__ = [
+    "Bus",
+    "Calibration",
+    "ModbusRtuBus",
+    "ModbusTcpBus",
+    "ModbusTlsBus",
+    "Origin",
+    "Outlet",
+    "Parity",
+    "Port",
+    "Precondition",
+    "Rig",
+    "RigDevice",
+    "Safe",
+    "Zigbee2MqttBus",
+    "ZnpBus",
+]
+
 _IEEE: Final = r"^[0-9a-f]{2}(:[0-9a-f]{2}){7}$"
 _SERVES: Final = r"^(grid|pv|battery|household|witness|(load|charger)\.(\*|[a-z][a-z0-9_]{0,31}))$"
 
-Port = Annotated[int, Field(ge=0, le=65535)]
-Parity = Literal["none", "even", "odd"]
+_QUANTITY: Final = r"^(grid|pv|battery|household|(load|charger)\.(\*|[a-z][a-z0-9_]{0,31}))$"
+
+
+_COMMANDED: Final = frozenset({"load", "charger", "battery"})
+
 Origin = Literal["simulated", "played", "uncontrolled"]
-
-
-class _Bus(Model):
-    id: str = Field(pattern=_ID)
-    timeout_s: DurationS = Field(0.5, gt=0, le=30)
-    """How long an answer is waited for."""
-
-
-class ModbusTcpBus(_Bus):
-    """Modbus TCP: a device, or a gateway with devices behind it, at an address."""
-
-    kind: Literal["modbus-tcp"] = "modbus-tcp"
-    host: str = "127.0.0.1"
-    port: Port = 502
-    """0, where the devices are emulated: any free one."""
-
-
-class ModbusTlsBus(_Bus):
-    """Modbus TCP Security: both ends show a certificate."""
-
-    kind: Literal["modbus-tls"] = "modbus-tls"
-    host: str = "127.0.0.1"
-    port: Port = 802
-    ca_path: str
-    certificate_path: str
-    key_path: str
-
-
-class ModbusRtuBus(_Bus):
-    """A serial line with devices on it."""
-
-    kind: Literal["modbus-rtu"] = "modbus-rtu"
-    path: str | None = None
-    """Of the serial port; null, where the devices are emulated: a pseudo terminal."""
-    baud_rate: int = Field(9600, ge=300, le=1_000_000)
-    parity: Parity = "none"
-    stop_bits: Literal[1, 2] = 1
-
-
-class ZnpBus(_Bus):
-    """A Zigbee coordinator that speaks ZNP, on a serial port or behind TCP."""
-
-    kind: Literal["znp"] = "znp"
-    path: str | None = None
-    """Of the serial port; null: `host` and `port`, or a pseudo terminal where it is emulated."""
-    host: str | None = None
-    port: Port | None = None
-    baud_rate: int = Field(115200, ge=9600, le=1_000_000)
-    channel: int = Field(15, ge=11, le=26)
-    pan_id: int | None = Field(None, ge=1, le=0xFFFE)
-    """null: whatever network the coordinator has, or any."""
-
-
-class Zigbee2MqttBus(_Bus):
-    """Zigbee devices through zigbee2mqtt and its MQTT broker."""
-
-    kind: Literal["zigbee2mqtt"] = "zigbee2mqtt"
-    host: str = "127.0.0.1"
-    port: Port = 1883
-    base_topic: str = "zigbee2mqtt"
-    user: str | None = None
-    password: str | None = None
-
-
-Bus = Annotated[
-    ModbusTcpBus | ModbusTlsBus | ModbusRtuBus | ZnpBus | Zigbee2MqttBus,
-    Field(discriminator="kind"),
-]
 
 
 class RigDevice(Model):
     """A device on a bus."""
 
-    id: str = Field(pattern=_ID)
+    id: str = Field(pattern=ID)
     profile: str
     """Name of a shipped device profile, or the path of one."""
     bus: str
-    unit: int | None = Field(None, ge=1, le=255)
+    unit: Annotated[int, Digits, Field(ge=1, le=255)] | None = None
     """Modbus unit id; null: the profile's."""
     ieee: str | None = Field(None, pattern=_IEEE)
     """Zigbee address; null, where it is emulated: made up from the id."""
@@ -105,9 +70,27 @@ class RigDevice(Model):
     `load.*` stands for one device a load of the scenario (emulated ones only)."""
     emulated: bool = False
     """Whether wattbench plays the device; else it is a real one at the bus's address."""
-    serial: str | None = None
-    """Expected serial number; verified before the first write."""
-    firmware: str | None = None
+    serial: str | None = Field(None, max_length=64)
+    """Expected serial number; verified before the first write and after every reconnect."""
+    firmware: str | None = Field(None, max_length=64)
+    """Firmware that the device is known to run; recorded beside what it says itself."""
+    rated_power_w: PowerW | None = Field(None, gt=0)
+    """What the device can do at most; null: what its profile says, if it says anything."""
+    safe: Safe | None = None
+    """How it is made safe. A real load, charger or battery needs it; any other device that is
+    written to as well."""
+    calibration: tuple[Calibration, ...] = Field((), max_length=64)
+    """Of its points, each once."""
+
+    @property
+    def actuates(self) -> bool:
+        """Whether it takes set-points: it can be made safe, or serves what does."""
+        return self.safe is not None or self.must_be_safe
+
+    @property
+    def must_be_safe(self) -> bool:
+        """Whether it serves what is there to be commanded: a load, a charger, a battery."""
+        return any(name.partition(".")[0] in _COMMANDED for name in self.serves)
 
 
 class Rig(Model):
@@ -115,36 +98,162 @@ class Rig(Model):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
     station: str = Field("", max_length=80)
+    """Where it stands. Rigs of one name at different stations are different rigs."""
     operator: str = Field("", max_length=80)
+    """Who answers for it; recorded with each run."""
     buses: tuple[Bus, ...] = Field(min_length=1, max_length=64)
     devices: tuple[RigDevice, ...] = Field(min_length=1, max_length=512)
+    quantities: dict[Annotated[str, Field(pattern=_QUANTITY)], Origin] = Field(default_factory=dict)
+    """Where each quantity of the plant comes from: simulated, played (by a grid or PV simulator, a
+    load bank) or uncontrolled (the real sun, the real house). Default: simulated; uncontrolled
+    where a real device serves it."""
+    preconditions: tuple[Precondition, ...] = Field((), max_length=64)
+    """What must hold before a run starts."""
+    outlets: tuple[Outlet, ...] = Field((), max_length=64)
+    """Switched power outlets, for power cycling."""
 
     @model_validator(mode="after")
     def _joined(self) -> Self:
-        for section, items in (("buses", self.buses), ("devices", self.devices)):
-            seen: set[str] = set()
-            for index, item in enumerate(items):
-                if item.id in seen:
-                    raise PydanticCustomError(
-                        "duplicate",
-                        "id '{name}' is used twice; allowed: each id once",
-                        {"name": item.id, "at": [section, index, "id"]},
-                    )
-                seen.add(item.id)
-        buses = {bus.id for bus in self.buses}
+        _unique_ids(self)
         for index, device in enumerate(self.devices):
-            if device.bus not in buses:
-                raise PydanticCustomError(
-                    "reference",
-                    "there is no bus '{name}'; allowed: {known}",
-                    {
-                        "name": device.bus,
-                        "known": ", ".join(sorted(buses)),
-                        "at": ["devices", index, "bus"],
-                    },
-                )
+            _device_fits(self, index, device)
+        _served_once(self)
+        _named_devices_exist(self)
         return self
 
     def bus(self, name: str) -> Bus:
         """Return the bus with an id."""
         return next(bus for bus in self.buses if bus.id == name)
+
+    def device(self, name: str) -> RigDevice:
+        """Return the device with an id."""
+        return next(device for device in self.devices if device.id == name)
+
+    def serving(self, what: str) -> RigDevice | None:
+        """Return the device that serves a quantity (`load.*` serves every load), None if none."""
+        any_of = what.partition(".")[0] + ".*"
+        for device in self.devices:
+            if what in device.serves:
+                return device
+        return next((device for device in self.devices if any_of in device.serves), None)
+
+    def origin(self, quantity: str) -> Origin:
+        """Return where a quantity of the plant comes from: as declared, else by who serves it."""
+        declared = self.quantities.get(quantity)
+        if declared is None:
+            declared = self.quantities.get(quantity.partition(".")[0] + ".*")
+        if declared is not None:
+            return declared
+        device = self.serving(quantity)
+        return "simulated" if device is None or device.emulated else "uncontrolled"
+
+    @property
+    def real(self) -> bool:
+        """Whether any of its devices is a real one: only then are there locks and guardians."""
+        return not all(device.emulated for device in self.devices)
+
+    @property
+    def witness(self) -> RigDevice | None:
+        """The meter from which verdicts are computed, None: the plant's truth."""
+        return next((device for device in self.devices if "witness" in device.serves), None)
+
+    @property
+    def unpaired(self) -> bool:
+        """Whether anything is uncontrolled, so that no two runs are alike.
+
+        Limits that compare a run with another one are INCONCLUSIVE then.
+        """
+        named = {*self.quantities, *(s for d in self.devices for s in d.serves if s != "witness")}
+        return any(self.origin(name) == "uncontrolled" for name in named)
+
+
+def _wrong(kind: str, message: str, *at: str | int, **context: str) -> PydanticCustomError:
+    """Return the error of a place inside the rig."""
+    return PydanticCustomError(kind, message, {**context, "at": list(at)})
+
+
+def _unique_ids(rig: Rig) -> None:
+    for section, items in (("buses", rig.buses), ("devices", rig.devices)):
+        seen: set[str] = set()
+        for index, item in enumerate(items):
+            if item.id in seen:
+                message = "id '{name}' is used twice; allowed: each id once"
+                raise _wrong("duplicate", message, section, index, "id", name=item.id)
+            seen.add(item.id)
+
+
+def _device_fits(rig: Rig, index: int, device: RigDevice) -> None:
+    """Refuse a device that cannot be reached where it is said to be, or not be made safe."""
+    known = {bus.id: bus for bus in rig.buses}
+    if device.bus not in known:
+        message = "there is no bus '{name}'; allowed: {known}"
+        names = ", ".join(sorted(known))
+        at = ("devices", index, "bus")
+        raise _wrong("reference", message, *at, name=device.bus, known=names)
+    if device.emulated:
+        return
+    bus = known[device.bus]
+    if not _has_address(bus):
+        message = (
+            "bus '{name}' has no address, and device '{device}' on it is a real one; allowed: "
+            "the address, or emulated: true at the device"
+        )
+        section = "devices", index, "bus"
+        raise _wrong("address", message, *section, name=bus.id, device=device.id)
+    if isinstance(bus, ZnpBus | Zigbee2MqttBus) and device.ieee is None:
+        message = "a real Zigbee device is found by its address; allowed: ieee"
+        raise _wrong("address", message, "devices", index)
+    if any(name.endswith(".*") for name in device.serves):
+        message = "one real device serves one load; allowed: its id, as in load.boiler"
+        raise _wrong("serves", message, "devices", index, "serves")
+    if device.must_be_safe and device.safe is None:
+        message = (
+            "a real device that is commanded says how it is made safe; allowed: "
+            "safe, with low_w, high_w and danger"
+        )
+        raise _wrong("safe", message, "devices", index)
+
+
+def _has_address(bus: Bus) -> bool:
+    if isinstance(bus, ModbusRtuBus):
+        return bus.path is not None
+    if isinstance(bus, ZnpBus):
+        return bus.path is not None or (bus.host is not None and bool(bus.port))
+    return bus.port != 0
+
+
+def _served_once(rig: Rig) -> None:
+    seen: dict[str, str] = {}
+    for index, device in enumerate(rig.devices):
+        for place, name in enumerate(device.serves):
+            if name in seen and not (device.emulated and name.endswith(".*")):
+                message = "'{name}' is served by '{other}' already; allowed: one device for each"
+                at = ("devices", index, "serves", place)
+                raise _wrong("duplicate", message, *at, name=name, other=seen[name])
+            seen[name] = device.id
+
+
+def _named_devices_exist(rig: Rig) -> None:
+    known = {device.id for device in rig.devices}
+    outlets = {outlet.device for outlet in rig.outlets}
+    named: list[tuple[str, tuple[str | int, ...]]] = []
+    for index, condition in enumerate(rig.preconditions):
+        named.append((condition.device, ("preconditions", index, "device")))
+    for index, outlet in enumerate(rig.outlets):
+        named.append((outlet.device, ("outlets", index, "device")))
+        named += [(n, ("outlets", index, "powers", i)) for i, n in enumerate(outlet.powers)]
+    for index, device in enumerate(rig.devices):
+        if device.safe is not None and device.safe.measured_by is not None:
+            named.append((device.safe.measured_by, ("devices", index, "safe", "measured_by")))
+        if device.safe is not None and device.safe.interlock_outlet is not None:
+            outlet_id, at = device.safe.interlock_outlet, ("devices", index, "safe")
+            if outlet_id not in outlets:
+                message = "there is no outlet '{name}'; allowed: {known}"
+                names = ", ".join(sorted(outlets)) or "none is declared"
+                raise _wrong(
+                    "reference", message, *at, "interlock_outlet", name=outlet_id, known=names
+                )
+    for name, at_name in named:
+        if name not in known:
+            message = "there is no device '{name}'; allowed: {known}"
+            raise _wrong("reference", message, *at_name, name=name, known=", ".join(sorted(known)))
