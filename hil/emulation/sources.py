@@ -1,0 +1,253 @@
+"""What emulated devices of an export site measure and drive: the plant, quantity by quantity.
+
+The grid meter and the inverter's power come from the plant's own meter: its window, noise and
+delay are the edge's, and the device only adds when it refreshes its registers. Other devices
+measure at their own terminals. A set-point goes to the plant by wire; heaters behind a mesh get
+theirs by broadcast instead (`mesh`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ...sim.edge import meter
+from ...sim.export.plant import ExportPlant
+from ...sim.export.terminals import Terminals, watts
+
+_PHASES: Final = "abc"
+_FREQUENCY_HZ: Final = 50.0
+
+#: Quantity of a meter → field of the plant's sample.
+METER_FIELDS: Final[Mapping[str, int]] = {
+    "power_w": meter.POWER_TOTAL,
+    "import_energy_wh": meter.IMPORT_NET,
+    "export_energy_wh": meter.EXPORT_NET,
+    **{f"power_{p}_w": meter.POWER_A + k for k, p in enumerate(_PHASES)},
+    **{f"voltage_{p}_v": meter.VOLTAGE_A + k for k, p in enumerate(_PHASES)},
+    **{f"current_{p}_a": meter.CURRENT_A + k for k, p in enumerate(_PHASES)},
+    **{f"import_energy_{p}_wh": meter.IMPORT_A + k for k, p in enumerate(_PHASES)},
+    **{f"export_energy_{p}_wh": meter.EXPORT_A + k for k, p in enumerate(_PHASES)},
+}
+
+Measure = Callable[[], float | str | None]
+Command = Callable[[float, int], None]
+
+
+class PlantSource:
+    """Quantities that a plant has, as functions; times before the run count as its start."""
+
+    def __init__(
+        self,
+        terminals: Terminals,
+        measures: Mapping[str, Measure],
+        commands: Mapping[str, Command] | None = None,
+    ) -> None:
+        self._terminals = terminals
+        self._measures = dict(measures)
+        self._commands = dict(commands or {})
+
+    def measure(self, quantity: str, t_us: int) -> float | str | None:
+        """Return a quantity at a time, None if the plant has none or has not measured it yet."""
+        found = self._measures.get(quantity)
+        if found is None:
+            return None
+        self._terminals.advance(max(t_us, 0))
+        return found()
+
+    def command(self, quantity: str, value: float, t_us: int) -> None:
+        """Drive a quantity; what the plant has no actuator for is ignored."""
+        found = self._commands.get(quantity)
+        if found is not None:
+            found(value, max(t_us, 0))
+
+
+class MeterSource(PlantSource):
+    """The grid meter: the newest sample that the plant's meter has published."""
+
+    def __init__(self, terminals: Terminals) -> None:
+        super().__init__(terminals, {})
+        self._plant = terminals.plant
+        self._t_us = -1
+        self._sample: meter.MeterReading | None = None
+
+    def measure(self, quantity: str, t_us: int) -> float | str | None:
+        """Return a quantity of the newest sample at a time, None before the first."""
+        if t_us != self._t_us:
+            self._t_us = t_us
+            self._sample = self._plant.reading(max(t_us, 0))
+        if self._sample is None:
+            return None
+        field = METER_FIELDS.get(quantity)
+        if field is not None:
+            return float(self._sample.values[field])
+        return _FREQUENCY_HZ if quantity == "frequency_hz" else self._derived(quantity)
+
+    def _derived(self, quantity: str) -> float | None:
+        assert self._sample is not None
+        values = self._sample.values
+        if quantity == "apparent_power_va":
+            return float(
+                sum(values[meter.VOLTAGE_A + f] * values[meter.CURRENT_A + f] for f in range(3))
+            )
+        if quantity == "power_factor":
+            apparent_va = self._derived("apparent_power_va") or 0.0
+            power_w = float(values[meter.POWER_TOTAL])
+            return max(min(power_w / apparent_va, 1.0), -1.0) if apparent_va > 0 else 1.0
+        return None
+
+
+class InverterSource(MeterSource):
+    """The PV inverter: power as the plant's meter has it, and a limit where there is one."""
+
+    def __init__(self, terminals: Terminals, actuator: int | None) -> None:
+        super().__init__(terminals)
+        self._actuator = actuator
+
+    def measure(self, quantity: str, t_us: int) -> float | str | None:
+        """Return a quantity; powers and currents are the inverter's own, fed in + ."""
+        if quantity == "power_w":
+            super().measure("power_w", t_us)
+            return None if self._sample is None else float(self._sample.values[meter.PV_POWER])
+        if quantity == "energy_wh":
+            self._terminals.advance(max(t_us, 0))
+            return self._terminals.pv_energy_wh()
+        if quantity == "power_limit_w":
+            return None if self._actuator is None else self._terminals.setpoint_w(self._actuator)
+        if quantity.startswith(("voltage_", "frequency")):
+            return super().measure(quantity, t_us)
+        return None
+
+    def command(self, quantity: str, value: float, t_us: int) -> None:
+        """Limit the power."""
+        if quantity == "power_limit_w" and self._actuator is not None:
+            self._plant.wire(max(t_us, 0), self._actuator, value)
+
+
+def _index(plant: ExportPlant, name: str) -> int:
+    return next(k for k, actuator in enumerate(plant.actuators) if actuator.id == name)
+
+
+def load_source(terminals: Terminals, name: str) -> PlantSource:
+    """Return the source of a load's device: heater or switched plug."""
+    plant = terminals.plant
+    load = next(k for k, one in enumerate(plant.config.loads) if one.id == name)
+    actuator = _index(plant, name)
+    rated_w = plant.config.loads[load].rated_power_w
+    phase = _PHASES.index(plant.config.loads[load].phase)
+
+    def set_power(power_w: float, t_us: int) -> None:
+        plant.wire(t_us, actuator, power_w)
+
+    def switch(on: float, t_us: int) -> None:
+        plant.wire(t_us, actuator, rated_w if on else 0.0)
+
+    def current_a() -> float:
+        volts = terminals.voltage_v(phase)
+        return terminals.load_power_w(load) / volts if volts > 0 else 0.0
+
+    return PlantSource(
+        terminals,
+        {
+            "power_w": lambda: terminals.load_power_w(load),
+            "power_setpoint_w": lambda: terminals.setpoint_w(actuator),
+            "max_power_w": lambda: rated_w,
+            "temperature_c": lambda: terminals.load_temperature_c(load),
+            "on": lambda: float(terminals.setpoint_w(actuator) > 0.0),
+            "level": lambda: min(terminals.setpoint_w(actuator) / rated_w, 1.0),
+            "voltage_a_v": lambda: terminals.voltage_v(phase),
+            "current_a_a": current_a,
+        },
+        {
+            "power_setpoint_w": set_power,
+            "on": switch,
+            "level": lambda level, t_us: set_power(level * rated_w, t_us),
+        },
+    )
+
+
+def charger_source(terminals: Terminals, name: str) -> PlantSource:
+    """Return the source of a charger."""
+    plant = terminals.plant
+    charger = next(k for k, one in enumerate(plant.config.chargers) if one.id == name)
+    actuator, phases = _index(plant, name), plant.config.chargers[charger].phases
+    wanted = {"current_a": 0.0, "enabled": 1.0}
+
+    def apply(t_us: int) -> None:
+        granted_a = wanted["current_a"] if wanted["enabled"] else 0.0
+        plant.wire(t_us, actuator, watts(granted_a, phases))
+
+    def set_current(current_a: float, t_us: int) -> None:
+        wanted["current_a"] = current_a
+        apply(t_us)
+
+    def enable(on: float, t_us: int) -> None:
+        wanted["enabled"] = float(bool(on))
+        apply(t_us)
+
+    def car_state() -> float:
+        # 1 ready, no car · 2 charging · 3 waiting for the charger · 4 complete
+        if not terminals.plugged(charger):
+            return 1.0
+        return 2.0 if terminals.charger_power_w(charger) > 0.0 else 3.0
+
+    measures: dict[str, Measure] = {
+        "power_w": lambda: terminals.charger_power_w(charger),
+        "current_setpoint_a": lambda: wanted["current_a"],
+        "enabled": lambda: wanted["enabled"],
+        "energy_wh": lambda: terminals.charger_energy_wh(charger),
+        "car_state": car_state,
+    }
+    for f, phase in enumerate(_PHASES):
+        measures[f"current_{phase}_a"] = lambda f=f: terminals.charger_current_a(charger, f)
+        measures[f"voltage_{phase}_v"] = lambda f=f: terminals.voltage_v(f)
+    return PlantSource(terminals, measures, {"current_setpoint_a": set_current, "enabled": enable})
+
+
+def battery_source(terminals: Terminals) -> PlantSource:
+    """Return the source of the battery's inverter."""
+    plant = terminals.plant
+    battery = plant.config.battery
+    assert battery is not None
+    capacity_wh = battery.capacity_wh
+    measures: dict[str, Measure] = {
+        "power_w": terminals.battery_power_w,
+        "soc": terminals.battery_soc,
+        "capacity_wh": lambda: capacity_wh,
+        "available_energy_wh": lambda: terminals.battery_soc() * capacity_wh,
+    }
+    measures |= {
+        f"voltage_{phase}_v": (lambda f=f: terminals.voltage_v(f))
+        for f, phase in enumerate(_PHASES)
+    }
+    if battery.mode != "commanded":
+        return PlantSource(terminals, measures)
+    actuator = _index(plant, "battery")
+    measures["power_setpoint_w"] = lambda: terminals.setpoint_w(actuator)
+    return PlantSource(
+        terminals,
+        measures,
+        {"power_setpoint_w": lambda power_w, t_us: (plant.wire(t_us, actuator, power_w), None)[1]},
+    )
+
+
+def source_of(terminals: Terminals, served: str) -> PlantSource:
+    """Return the source of what a device serves: `grid`, `pv`, `load.a1`, …
+
+    Raises:
+        KeyError: the plant has no such thing.
+    """
+    plant, (kind, _, name) = terminals.plant, served.partition(".")
+    if kind in {"grid", "witness"}:
+        return MeterSource(terminals)
+    if kind == "pv":
+        curtailable = plant.config.pv.curtailable
+        return InverterSource(terminals, _index(plant, "pv") if curtailable else None)
+    known = {one.id for one in (plant.config.loads if kind == "load" else plant.config.chargers)}
+    if kind == "load" and name in known:
+        return load_source(terminals, name)
+    if kind == "charger" and name in known:
+        return charger_source(terminals, name)
+    if kind == "battery" and plant.config.battery is not None:
+        return battery_source(terminals)
+    raise KeyError(served)
