@@ -1,1 +1,1 @@
-"""Device profiles: what a device says on its bus and how it behaves; and devices emulated from them."""
+"""Device profiles, and devices emulated from them."""
