@@ -1,0 +1,1 @@
+"""Zigbee devices behind zigbee2mqtt, reached over MQTT."""
