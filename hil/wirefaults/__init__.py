@@ -1,0 +1,1 @@
+"""Faults on the wire: frames late, lost, twice or bent, ports that vanish, devices that reboot."""
