@@ -169,7 +169,7 @@ def build_loop(
         parts.log,
         events,
         safe_w=parts.safe_w,
-        reports_w=parts.plant.reports_w,
+        reports_w=parts.driver.reports_w,
         progress=progress,
     )
 

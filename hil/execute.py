@@ -163,7 +163,7 @@ def _close(parts: Parts, writer: RecordWriter, outcome: Outcome, measure: Measur
     plant, log = parts.plant, parts.log
     writer.write_stream("truth", *plant.truth())
     writer.write_stream("readings", *log.readings())
-    writer.write_stream("commands", *log.commands(plant.acked_us, plant.effective_us))
+    writer.write_stream("commands", *log.commands(parts.driver.acked_us, parts.driver.effective_us))
     writer.write_timing(log.timings())
     measured = measure(writer.record())
     writer.close(

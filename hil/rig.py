@@ -52,6 +52,18 @@ class Driver(Protocol):
     async def close(self) -> None:
         """Disconnect."""
 
+    def reports_w(self, t_us: int) -> NDArray[np.float64] | None:
+        """Return the loads' own power reports that had arrived by `t_us`; None if they send none.
+
+        One value a load, NaN where none has come yet.
+        """
+
+    def acked_us(self, seq: int) -> NDArray[np.int64]:
+        """Return when each actuator's reply to a command arrived; −1: it has not."""
+
+    def effective_us(self, seq: int) -> NDArray[np.int64]:
+        """Return when each actuator acted on a command; −1: it has not, or nobody can tell."""
+
     def identity(self) -> dict[str, Any]:
         """Return what the record says about the rig."""
 
@@ -79,6 +91,18 @@ class DirectDriver:
 
     async def close(self) -> None:
         """Nothing to disconnect."""
+
+    def reports_w(self, t_us: int) -> NDArray[np.float64] | None:
+        """Return the loads' own power reports that had arrived by `t_us`."""
+        return self._plant.reports_w(t_us)
+
+    def acked_us(self, seq: int) -> NDArray[np.int64]:
+        """Return when each actuator's reply to a broadcast arrives; −1: never."""
+        return self._plant.acked_us(seq)
+
+    def effective_us(self, seq: int) -> NDArray[np.int64]:
+        """Return when each actuator acts on a broadcast; −1: never."""
+        return self._plant.effective_us(seq)
 
     def identity(self) -> dict[str, Any]:
         """Return the rig's name."""

@@ -230,7 +230,7 @@ async def reach_safe_state(
             send_us = now_us + (_RESEND_US if status == SENT else _RETRY_US)
         plant.advance(now_us)
         for seq in sequence:
-            effective_us = plant.effective_us(seq)
+            effective_us = driver.effective_us(seq)
             acted |= (effective_us >= 0) & (effective_us <= plant.now_us)
         waited_us = now_us - begin_us
         settled = acted.all() or waited_us >= _IN_FLIGHT_US
