@@ -22,7 +22,7 @@ def load_scenario(path: str | Path) -> Scenario:
 
     Raises `ScenarioErrors`: everything that is wrong with the file and those it extends.
     """
-    from .validate import Validation
+    from .scenario_validation import ScenarioValidation
 
     path = Path(path)
     tree = read_tree(path)
@@ -30,11 +30,11 @@ def load_scenario(path: str | Path) -> Scenario:
     if tree.root is None:
         raise ScenarioErrors(errors)
     _set_name(tree.root, path)
-    validation = Validation(tree.root, complete=tree.complete)
+    validation = ScenarioValidation(tree.root, complete=tree.complete)
     errors += validation.errors
-    if errors or validation.scenario is None:
+    if errors or validation.result is None:
         raise ScenarioErrors(sorted(errors, key=lambda error: _order(error, path)))
-    return validation.scenario
+    return validation.result
 
 
 def _order(error: ScenarioError, path: Path) -> tuple[bool, str, int, int]:

@@ -1,9 +1,12 @@
-"""Validation of a scenario's tree against the models: all mistakes at once, each at its place.
+"""Validation of a file's tree against its model: all mistakes at once, each at its place.
 
 pydantic stops at a model whose keys are wrong before it looks at how they fit together, and says
 nothing of the models above. So the tree is mended where it is wrong (a misspelt key takes the
 name that was meant, a bad value is cut out) and validated again until nothing new is found; what
 cutting alone has caused is not reported.
+
+`Validation` takes any model: scenarios (with their checks across parts: `scenario_validation`),
+rigs, device profiles.
 """
 
 from __future__ import annotations
@@ -12,18 +15,17 @@ import copy
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from . import messages
-from .checks import Parts, problems
 from .errors import ScenarioError, shorten
 from .mending import Workpiece
-from .model import PlantConfig, Scenario, ScenarioFile, files_of, names_file
+from .model import files_of
 from .slots import DISCRIMINATOR, Located, Slot, field_slot, is_model, locate, slot_of, stand_in
 from .source import Node, Step, dotted
 
@@ -32,14 +34,33 @@ _MAX_ROUNDS = 50
 #: Where the tree is mended, and what does it; returns whether that changed anything.
 Mend = tuple[Step, Callable[[], bool]]
 
+M = TypeVar("M", bound=BaseModel)
 
-class Validation:
-    """One validation of a tree: gathers ``errors``; ``scenario`` is there if there are none."""
 
-    def __init__(self, root: Node, *, complete: bool = True) -> None:
-        """Validate ``root``; with ``complete`` False keys that are missing are not reported."""
+class Validation(Generic[M]):
+    """One validation of a tree: gathers ``errors``; ``result`` is there if there are none.
+
+    Checks that a model cannot make belong into a subclass: `_across`, `_missing_more`.
+    """
+
+    def __init__(
+        self,
+        root: Node,
+        model: type[M],
+        *,
+        complete: bool = True,
+        names_file: Callable[[Step], bool] = lambda _: False,
+    ) -> None:
+        """Validate ``root`` against ``model``.
+
+        With ``complete`` False keys that are missing are not reported. ``names_file`` says of a
+        path of keys whether the text there names a file, which then must exist and is made
+        absolute; fields of type `Path` always do.
+        """
         self.errors: list[ScenarioError] = []
-        self.scenario: Scenario | None = None
+        self.result: M | None = None
+        self._model = model
+        self._names_file = names_file
         self._root = root
         self._complete = complete
         self._meant: set[Step] = set()
@@ -52,20 +73,27 @@ class Validation:
             self._files(parts)
         self._missing_sections()
         if complete:
-            for path, message in problems(self._parts(parts)):
+            for path, message in self._across(parts):
                 self._report(path, message)
         if not self.errors and complete:
             self._finish()
 
     def _finish(self) -> None:
         try:
-            self.scenario = Scenario.model_validate_json(_json(self._tree), strict=True)
+            self.result = self._model.model_validate_json(_json(self._tree), strict=True)
         except ValidationError as problem:
-            self._take(problem, slot_of(Scenario))
+            self._take(problem, slot_of(self._model))
+
+    def _across(self, parts: BaseModel | None) -> Iterable[tuple[Step, str]]:
+        """Return what is wrong with how parts fit together, where the model does not say."""
+        return ()
+
+    def _missing_more(self) -> None:
+        """Report what is missing in sections that the model leaves open."""
 
     def _settle(self) -> BaseModel | None:
         """Validate and mend until the tree is valid; return what is valid of it."""
-        model = _partial_scenario()
+        model = _partial(self._model)
         for _ in range(_MAX_ROUNDS):
             try:
                 return model.model_validate_json(_json(self._tree), strict=True)
@@ -104,7 +132,7 @@ class Validation:
         cut_out = path, functools.partial(self._work.cut_out, path)
         if kind == "extra_forbidden" and located.above is not None:
             keys = located.above.keys()
-            message = messages.unknown_key(str(path[-1]), node.plain(), keys, _homes())
+            message = messages.unknown_key(str(path[-1]), node.plain(), keys, _homes(self._model))
             self._report(own, message, at_key=True)
             return path, functools.partial(self._work.rename, path, keys)
         if kind == "missing":
@@ -158,8 +186,8 @@ class Validation:
         return least is not None and isinstance(node.value, list) and len(node.value) >= least
 
     def _slot_at(self, path: Step) -> Slot:
-        """Return the slot at ``path`` in the tree as the scenario's model has it."""
-        slot: Slot | None = slot_of(Scenario)
+        """Return the slot at ``path`` in the tree as the model has it."""
+        slot: Slot | None = slot_of(self._model)
         node: Node | None = self._tree
         for step in path:
             if slot is not None and len(slot.members) > 1 and node is not None:
@@ -183,18 +211,14 @@ class Validation:
     def _missing_sections(self) -> None:
         if not self._complete or not isinstance(self._root.value, dict):
             return
-        for name, field in Scenario.model_fields.items():
+        for name, field in self._model.model_fields.items():
             if (
                 field.is_required()
                 and name not in self._root.value
                 and name not in self._tree_keys()
             ):
                 self._report((name,), messages.missing_key(field_slot(field)))
-        slot = slot_of(PlantConfig)
-        plant = self._root.value.get("plant")
-        keys = plant.value if plant is not None else None
-        if len(slot.members) == 1 and isinstance(keys, dict) and DISCRIMINATOR not in keys:
-            self._report(("plant", DISCRIMINATOR), messages.missing_kind(slot))
+        self._missing_more()
 
     def _tree_keys(self) -> dict[str, Node]:
         return self._tree.value if isinstance(self._tree.value, dict) else {}
@@ -212,7 +236,7 @@ class Validation:
     def _named_files(self, node: Node) -> None:
         """Check files that are named by a key, before anything around them is cut out."""
         for step, child in node.children():
-            if isinstance(child.value, str) and names_file((step,)):
+            if isinstance(child.value, str) and self._names_file((*node.path, step)):
                 self._file(child, Path(child.value))
             self._named_files(child)
 
@@ -237,55 +261,6 @@ class Validation:
         else:
             self._report(node.path, f"no such file: {shorten(str(file))}; allowed: a file")
 
-    def _parts(self, parts: BaseModel | None) -> Parts:
-        """Return what the checks across parts need, from the valid parts and the raw file."""
-        plant = self._root.child("plant")
-        loads = plant.child("loads") if plant is not None else None
-        ids = None
-        if loads is not None and isinstance(loads.value, list):
-            found = [load.child("id") for load in loads.value]
-            known = [node.value for node in found if node and isinstance(node.value, str)]
-            ids = tuple(dict.fromkeys(known))
-        duration = ("clock", "duration_s")
-        clock = getattr(parts, "clock", None)
-        profiles = getattr(parts, "profiles", None)
-        zone = profiles.site.time_zone if profiles is not None else None
-        return Parts(
-            start=clock.start if clock and ("clock", "start") not in self._work.cut else None,
-            duration_s=clock.duration_s if clock and duration not in self._work.cut else None,
-            time_zone=zone if ("profiles", "site", "time_zone") not in self._work.cut else None,
-            load_ids=ids,
-            policy_names=self._policy_names(),
-            faults=self._items(parts, "faults"),
-            limits=self._items(parts, "limits"),
-            audit=getattr(parts, "audit", None),
-            kind=getattr(parts, "kind", None),
-            plant=None if self._plant_is_mended() else getattr(parts, "plant", None),
-        )
-
-    def _plant_is_mended(self) -> bool:
-        return any(path[:1] == ("plant",) for path in self._work.tainted | self._work.cut)
-
-    def _policy_names(self) -> list[tuple[Step, str]]:
-        names = []
-        for section in ("policies", "baselines"):
-            node = self._root.child(section)
-            for _, item in node.children() if node is not None else ():
-                for key in ("name", DISCRIMINATOR):
-                    name = item.child(key)
-                    if name is not None and isinstance(name.value, str):
-                        names.append((item.path, name.value))
-                        break
-        return names
-
-    def _items(self, parts: BaseModel | None, section: str) -> list[tuple[Step, Any]]:
-        """Return the valid items of a list with their paths in the file."""
-        values = getattr(parts, section, None) or ()
-        node = self._tree.child(section)
-        nodes = [child for _, child in node.children()] if node is not None else []
-        pairs = [(child.path, value) for child, value in zip(nodes, values, strict=False)]
-        return [pair for pair in pairs if pair[0] not in self._work.tainted]
-
 
 def _nothing() -> bool:
     return False
@@ -301,19 +276,19 @@ def _depth_first(path: Step) -> tuple[int, tuple[tuple[int, str], ...]]:
 
 
 @functools.cache
-def _partial_scenario() -> type[BaseModel]:
-    """Return the scenario's model with every key optional, so that parts validate on their own."""
+def _partial(model: type[BaseModel]) -> type[BaseModel]:
+    """Return a model with every key optional, so that parts validate on their own."""
     fields: dict[str, Any] = {}
-    for name, field in Scenario.model_fields.items():
+    for name, field in model.model_fields.items():
         optional = copy.copy(field)
         if field.is_required():
             optional.default = None
         fields[name] = (optional.annotation, optional)
-    return create_model("PartialScenario", __base__=Scenario.__base__, **fields)
+    return create_model(f"Partial{model.__name__}", __base__=model.__base__, **fields)
 
 
 @functools.cache
-def _homes() -> dict[str, str]:
+def _homes(root: type[BaseModel]) -> dict[str, str]:
     """Return for each key below the top its place, where it has only one outside of lists."""
     places: dict[str, list[str]] = defaultdict(list)
 
@@ -324,5 +299,5 @@ def _homes() -> dict[str, str]:
                 places[name].append(dotted((*path, name)))
                 visit(field_slot(field), (*path, name))
 
-    visit(slot_of(ScenarioFile), ())
+    visit(slot_of(root), ())
     return {name: found[0] for name, found in places.items() if len(set(found)) == 1}

@@ -1,0 +1,95 @@
+"""Device profiles: from a file, or the name of a shipped one, to a profile."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel
+
+from .errors import Place, ScenarioError, ScenarioErrors
+from .library import is_path
+from .source import Node, read_document
+
+if TYPE_CHECKING:
+    from ..hil.devices.model import DeviceProfile
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class UnknownProfileError(LookupError):
+    """A name that no shipped device profile has."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def load_device_profile(argument: str | Path) -> DeviceProfile:
+    """Return the device profile in a file, or the shipped one of that name.
+
+    Raises `ScenarioErrors`: everything that is wrong with the file; `UnknownProfileError` for a
+    name that is neither.
+    """
+    path = locate_profile(argument)
+    return _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+def locate_profile(argument: str | Path) -> Path:
+    """Return the file that an argument means: a path, or the name of a shipped profile.
+
+    Raises `UnknownProfileError` with the nearest name; a path that does not exist is returned as
+    it is, and reading it says so.
+    """
+    from ..hil.devices.model import DEVICES_FOLDER, profile_names
+
+    if isinstance(argument, Path) or is_path(argument):
+        return Path(argument).expanduser()
+    names = profile_names()
+    if argument in names:
+        return DEVICES_FOLDER / f"{argument}.yaml"
+    near = difflib.get_close_matches(argument, names, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; allowed: {', '.join(names)}"
+    raise UnknownProfileError(
+        f"no device profile '{argument}'{hint} (a file is given by its path, ending in .yaml)"
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _load(path: Path, _changed_ns: int) -> DeviceProfile:
+    from ..hil.devices.model import DeviceProfile
+
+    return load_model(path, DeviceProfile, name_from_file=True)
+
+
+def load_model(path: Path, model: type[M], *, name_from_file: bool = False) -> M:
+    """Return the model in a YAML file that stands on its own (nothing is extended).
+
+    With ``name_from_file`` a file that has no key `name` is named after itself. Raises
+    `ScenarioErrors`, in order of position.
+    """
+    from .validate import Validation
+
+    document = read_document(path)
+    errors = list(document.errors)
+    if document.root is None:
+        raise ScenarioErrors(errors)
+    if name_from_file:
+        set_name(document.root, path)
+    document.root.number()
+    validation = Validation(document.root, model)
+    errors += validation.errors
+    if errors or validation.result is None:
+        errors = errors or [ScenarioError.at(Place(str(path)), "", "the file is not valid")]
+        raise ScenarioErrors(sorted(errors, key=lambda error: (error.line, error.column)))
+    return validation.result
+
+
+def set_name(root: Node, path: Path) -> None:
+    """Name what does not name itself after its file."""
+    if isinstance(root.value, dict) and "name" not in root.value:
+        name = re.sub(r"[^a-z0-9_.-]", "_", path.stem.lower()).strip("_.-")[:64] or "unnamed"
+        place = Place(str(path))
+        root.value["name"] = Node(name, place, place, path=("name",))
