@@ -14,6 +14,7 @@ from typing import Final
 from ...sim.edge import meter
 from ...sim.export.plant import ExportPlant
 from ...sim.export.terminals import Terminals, watts
+from .effects import Effects
 
 _PHASES: Final = "abc"
 _FREQUENCY_HZ: Final = 50.0
@@ -34,16 +35,34 @@ Measure = Callable[[], float | str | None]
 Command = Callable[[float, int], None]
 
 
+class Site:
+    """A plant with terminals to measure at and wires to set-points; notes what these effect."""
+
+    def __init__(self, plant: ExportPlant) -> None:
+        self.plant = plant
+        self.terminals = Terminals(plant)
+        self.effects = Effects(len(plant.actuators))
+
+    def wire(self, t_us: int, actuator: int, power_w: float) -> None:
+        """Hand a set-point to an actuator by wire."""
+        t_us = max(t_us, 0)
+        self.effects.wire(t_us, actuator, self.plant.wire(t_us, actuator, power_w))
+
+    def index(self, actuator: str) -> int:
+        """Return the place of an actuator."""
+        return next(k for k, one in enumerate(self.plant.actuators) if one.id == actuator)
+
+
 class PlantSource:
     """Quantities that a plant has, as functions; times before the run count as its start."""
 
     def __init__(
         self,
-        terminals: Terminals,
+        site: Site,
         measures: Mapping[str, Measure],
         commands: Mapping[str, Command] | None = None,
     ) -> None:
-        self._terminals = terminals
+        self._terminals = site.terminals
         self._measures = dict(measures)
         self._commands = dict(commands or {})
 
@@ -65,9 +84,9 @@ class PlantSource:
 class MeterSource(PlantSource):
     """The grid meter: the newest sample that the plant's meter has published."""
 
-    def __init__(self, terminals: Terminals) -> None:
-        super().__init__(terminals, {})
-        self._plant = terminals.plant
+    def __init__(self, site: Site) -> None:
+        super().__init__(site, {})
+        self._plant = site.plant
         self._t_us = -1
         self._sample: meter.MeterReading | None = None
 
@@ -100,9 +119,9 @@ class MeterSource(PlantSource):
 class InverterSource(MeterSource):
     """The PV inverter: power as the plant's meter has it, and a limit where there is one."""
 
-    def __init__(self, terminals: Terminals, actuator: int | None) -> None:
-        super().__init__(terminals)
-        self._actuator = actuator
+    def __init__(self, site: Site, actuator: int | None) -> None:
+        super().__init__(site)
+        self._site, self._actuator = site, actuator
 
     def measure(self, quantity: str, t_us: int) -> float | str | None:
         """Return a quantity; powers and currents are the inverter's own, fed in + ."""
@@ -121,33 +140,49 @@ class InverterSource(MeterSource):
     def command(self, quantity: str, value: float, t_us: int) -> None:
         """Limit the power."""
         if quantity == "power_limit_w" and self._actuator is not None:
-            self._plant.wire(max(t_us, 0), self._actuator, value)
+            self._site.wire(t_us, self._actuator, value)
 
 
-def _index(plant: ExportPlant, name: str) -> int:
-    return next(k for k, actuator in enumerate(plant.actuators) if actuator.id == name)
+def witness_source(site: Site) -> PlantSource:
+    """Return the source of a second meter at the connection: the truth, whatever the first shows."""
+    terminals = site.terminals
+    measures: dict[str, Measure] = {
+        "power_w": lambda: sum(terminals.grid_power_w(f) for f in range(3)),
+        "import_energy_wh": lambda: terminals.net_energy_wh()[0],
+        "export_energy_wh": lambda: terminals.net_energy_wh()[1],
+        "frequency_hz": lambda: _FREQUENCY_HZ,
+    }
+    for f, phase in enumerate(_PHASES):
+        measures[f"power_{phase}_w"] = lambda f=f: terminals.grid_power_w(f)
+        measures[f"voltage_{phase}_v"] = lambda f=f: terminals.voltage_v(f)
+        measures[f"current_{phase}_a"] = lambda f=f: (
+            abs(terminals.grid_power_w(f)) / terminals.voltage_v(f)
+        )
+        measures[f"import_energy_{phase}_wh"] = lambda f=f: terminals.grid_energy_wh(f)[0]
+        measures[f"export_energy_{phase}_wh"] = lambda f=f: terminals.grid_energy_wh(f)[1]
+    return PlantSource(site, measures)
 
 
-def load_source(terminals: Terminals, name: str) -> PlantSource:
+def load_source(site: Site, name: str) -> PlantSource:
     """Return the source of a load's device: heater or switched plug."""
-    plant = terminals.plant
+    plant, terminals = site.plant, site.terminals
     load = next(k for k, one in enumerate(plant.config.loads) if one.id == name)
-    actuator = _index(plant, name)
+    actuator = site.index(name)
     rated_w = plant.config.loads[load].rated_power_w
     phase = _PHASES.index(plant.config.loads[load].phase)
 
     def set_power(power_w: float, t_us: int) -> None:
-        plant.wire(t_us, actuator, power_w)
+        site.wire(t_us, actuator, power_w)
 
     def switch(on: float, t_us: int) -> None:
-        plant.wire(t_us, actuator, rated_w if on else 0.0)
+        site.wire(t_us, actuator, rated_w if on else 0.0)
 
     def current_a() -> float:
         volts = terminals.voltage_v(phase)
         return terminals.load_power_w(load) / volts if volts > 0 else 0.0
 
     return PlantSource(
-        terminals,
+        site,
         {
             "power_w": lambda: terminals.load_power_w(load),
             "power_setpoint_w": lambda: terminals.setpoint_w(actuator),
@@ -166,16 +201,16 @@ def load_source(terminals: Terminals, name: str) -> PlantSource:
     )
 
 
-def charger_source(terminals: Terminals, name: str) -> PlantSource:
+def charger_source(site: Site, name: str) -> PlantSource:
     """Return the source of a charger."""
-    plant = terminals.plant
+    plant, terminals = site.plant, site.terminals
     charger = next(k for k, one in enumerate(plant.config.chargers) if one.id == name)
-    actuator, phases = _index(plant, name), plant.config.chargers[charger].phases
+    actuator, phases = site.index(name), plant.config.chargers[charger].phases
     wanted = {"current_a": 0.0, "enabled": 1.0}
 
     def apply(t_us: int) -> None:
         granted_a = wanted["current_a"] if wanted["enabled"] else 0.0
-        plant.wire(t_us, actuator, watts(granted_a, phases))
+        site.wire(t_us, actuator, watts(granted_a, phases))
 
     def set_current(current_a: float, t_us: int) -> None:
         wanted["current_a"] = current_a
@@ -201,12 +236,12 @@ def charger_source(terminals: Terminals, name: str) -> PlantSource:
     for f, phase in enumerate(_PHASES):
         measures[f"current_{phase}_a"] = lambda f=f: terminals.charger_current_a(charger, f)
         measures[f"voltage_{phase}_v"] = lambda f=f: terminals.voltage_v(f)
-    return PlantSource(terminals, measures, {"current_setpoint_a": set_current, "enabled": enable})
+    return PlantSource(site, measures, {"current_setpoint_a": set_current, "enabled": enable})
 
 
-def battery_source(terminals: Terminals) -> PlantSource:
+def battery_source(site: Site) -> PlantSource:
     """Return the source of the battery's inverter."""
-    plant = terminals.plant
+    plant, terminals = site.plant, site.terminals
     battery = plant.config.battery
     assert battery is not None
     capacity_wh = battery.capacity_wh
@@ -221,33 +256,35 @@ def battery_source(terminals: Terminals) -> PlantSource:
         for f, phase in enumerate(_PHASES)
     }
     if battery.mode != "commanded":
-        return PlantSource(terminals, measures)
-    actuator = _index(plant, "battery")
+        return PlantSource(site, measures)
+    actuator = site.index("battery")
     measures["power_setpoint_w"] = lambda: terminals.setpoint_w(actuator)
     return PlantSource(
-        terminals,
+        site,
         measures,
-        {"power_setpoint_w": lambda power_w, t_us: (plant.wire(t_us, actuator, power_w), None)[1]},
+        {"power_setpoint_w": lambda power_w, t_us: site.wire(t_us, actuator, power_w)},
     )
 
 
-def source_of(terminals: Terminals, served: str) -> PlantSource:
-    """Return the source of what a device serves: `grid`, `pv`, `load.a1`, …
+def source_of(site: Site, served: str) -> PlantSource:
+    """Return the source of what a device serves: `grid`, `pv`, `load.a1` and so on.
 
     Raises:
         KeyError: the plant has no such thing.
     """
-    plant, (kind, _, name) = terminals.plant, served.partition(".")
-    if kind in {"grid", "witness"}:
-        return MeterSource(terminals)
+    plant, (kind, _, name) = site.plant, served.partition(".")
+    if kind == "grid":
+        return MeterSource(site)
+    if kind == "witness":
+        return witness_source(site)
     if kind == "pv":
         curtailable = plant.config.pv.curtailable
-        return InverterSource(terminals, _index(plant, "pv") if curtailable else None)
+        return InverterSource(site, site.index("pv") if curtailable else None)
     known = {one.id for one in (plant.config.loads if kind == "load" else plant.config.chargers)}
     if kind == "load" and name in known:
-        return load_source(terminals, name)
+        return load_source(site, name)
     if kind == "charger" and name in known:
-        return charger_source(terminals, name)
+        return charger_source(site, name)
     if kind == "battery" and plant.config.battery is not None:
-        return battery_source(terminals)
+        return battery_source(site)
     raise KeyError(served)

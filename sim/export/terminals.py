@@ -37,6 +37,9 @@ class Terminals:
         self._charge_j, self._discharge_j = state("battery_charge_j"), state("battery_discharge_j")
         self._capacity_j = parameter("battery_capacity_j")
         self._pv_j = state("pv_j")
+        self._p_w = state("p_w")
+        self._import_j, self._export_j = state("import_j"), state("export_j")
+        self._net_import_j, self._net_export_j = state("net_import_j"), state("net_export_j")
         self._phase = ["abc".index(load.phase) for load in plant.config.loads]
 
     def advance(self, t_us: int) -> None:
@@ -46,6 +49,18 @@ class Terminals:
     def voltage_v(self, phase: int) -> float:
         """Return a phase's voltage (0, 1, 2)."""
         return float(np.hypot(self._vr[phase], self._vi[phase]))
+
+    def grid_power_w(self, phase: int) -> float:
+        """Return what flows from the grid on a phase."""
+        return float(self._p_w[phase])
+
+    def grid_energy_wh(self, phase: int) -> tuple[float, float]:
+        """Return (imported, exported) on a phase since the start."""
+        return float(self._import_j[phase]) / 3600.0, float(self._export_j[phase]) / 3600.0
+
+    def net_energy_wh(self) -> tuple[float, float]:
+        """Return (imported, exported) net over the phases since the start."""
+        return float(self._net_import_j[0]) / 3600.0, float(self._net_export_j[0]) / 3600.0
 
     def load_power_w(self, load: int) -> float:
         """Return what a load draws."""
