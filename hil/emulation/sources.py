@@ -144,7 +144,7 @@ class InverterSource(MeterSource):
 
 
 def witness_source(site: Site) -> PlantSource:
-    """Return the source of a second meter at the connection: the truth, whatever the first shows."""
+    """Return the source of a second meter at the connection: truth, whatever the first shows."""
     terminals = site.terminals
     measures: dict[str, Measure] = {
         "power_w": lambda: sum(terminals.grid_power_w(f) for f in range(3)),
