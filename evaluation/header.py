@@ -131,6 +131,11 @@ class RecordHeader(Model):
         return str(self.rig.get("name", "rig"))
 
     @property
+    def unpaired(self) -> bool:
+        """Whether the rig left quantities uncontrolled: this run met what no other will meet."""
+        return bool(self.rig.get("unpaired", False))
+
+    @property
     def clock_mode(self) -> str:
         """``virtual`` or ``wall``: latency is judged in wall only."""
         return str(self._clock().get("mode", "virtual"))

@@ -23,6 +23,7 @@ from .model import Model
 from .units import format_quantity, parse_quantity
 from .verdict import Verdict
 
+_UNPAIRED = "the rig leaves quantities uncontrolled, so no two runs are alike"
 _ABSOLUTE = ("max", "min")
 _RELATIVE = ("max_ratio", "min_ratio", "min_reduction", "max_increase")
 _BOUNDS = _ABSOLUTE + _RELATIVE
@@ -208,6 +209,8 @@ def judge_limit(
         return result.of(Verdict.ERROR, missing)
     if not math.isfinite(measured):
         return result.of(Verdict.ERROR, "there is no measured value")
+    if limit.vs is not None and header.unpaired:
+        return result.of(Verdict.INCONCLUSIVE, _UNPAIRED)
     margin = bound - measured if limit.upper else measured - bound
     if limit.uncertainty and abs(margin) <= limit.uncertainty:
         near = format_quantity(limit.uncertainty, limit.entry.unit)

@@ -192,3 +192,18 @@ def test_the_schema_lists_the_metrics():
     schema = LimitConfig.model_json_schema()
     assert "objective" in schema["properties"]["metric"]["enum"]
     assert schema["additionalProperties"] is False
+
+
+def test_runs_that_met_something_uncontrolled_are_compared_with_no_other(builders):
+    header = builders.header(baselines={"zero": {"export_energy@1": 1000.0}})
+    header["rig"] = {"name": "lab", "unpaired": True}
+    header = RecordHeader.model_validate(header)
+    paired = LimitConfig.model_validate(
+        {"metric": "export_energy", "vs": "zero", "min_reduction": 0.1}
+    )
+    absolute = LimitConfig.model_validate({"metric": "export_energy", "max": 500.0})
+    values = {"export_energy@1": 100.0}
+    result = judge_limit(paired, values, header)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "uncontrolled" in result.reason
+    assert judge_limit(absolute, values, header).verdict is Verdict.PASS
