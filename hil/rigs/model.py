@@ -5,6 +5,7 @@ Only models: nothing in here connects. `scenarios.rigs` loads a file with line n
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -46,9 +47,9 @@ __all__ = [
 _IEEE: Final = r"^[0-9a-f]{2}(:[0-9a-f]{2}){7}$"
 _SERVES: Final = r"^(grid|pv|battery|household|witness|(load|charger)\.(\*|[a-z][a-z0-9_]{0,31}))$"
 
-_QUANTITY: Final = r"^(grid|pv|battery|household|(load|charger)\.(\*|[a-z][a-z0-9_]{0,31}))$"
-
-
+_QUANTITY: Final = re.compile(
+    r"^(grid|pv|battery|household|(load|charger)\.(\*|[a-z][a-z0-9_]{0,31}))$"
+)
 _COMMANDED: Final = frozenset({"load", "charger", "battery"})
 
 Origin = Literal["simulated", "played", "uncontrolled"]
@@ -77,18 +78,12 @@ class RigDevice(Model):
     rated_power_w: PowerW | None = Field(None, gt=0)
     """What the device can do at most; null: what its profile says, if it says anything."""
     safe: Safe | None = None
-    """How it is made safe. A real load, charger or battery needs it; any other device that is
-    written to as well."""
+    """How it is made safe; null: as its profile says."""
     calibration: tuple[Calibration, ...] = Field((), max_length=64)
     """Of its points, each once."""
 
     @property
-    def actuates(self) -> bool:
-        """Whether it takes set-points: it can be made safe, or serves what does."""
-        return self.safe is not None or self.must_be_safe
-
-    @property
-    def must_be_safe(self) -> bool:
+    def commanded(self) -> bool:
         """Whether it serves what is there to be commanded: a load, a charger, a battery."""
         return any(name.partition(".")[0] in _COMMANDED for name in self.serves)
 
@@ -103,7 +98,7 @@ class Rig(Model):
     """Who answers for it; recorded with each run."""
     buses: tuple[Bus, ...] = Field(min_length=1, max_length=64)
     devices: tuple[RigDevice, ...] = Field(min_length=1, max_length=512)
-    quantities: dict[Annotated[str, Field(pattern=_QUANTITY)], Origin] = Field(default_factory=dict)
+    quantities: dict[str, Origin] = Field(default_factory=dict)
     """Where each quantity of the plant comes from: simulated, played (by a grid or PV simulator, a
     load bank) or uncontrolled (the real sun, the real house). Default: simulated; uncontrolled
     where a real device serves it."""
@@ -115,6 +110,7 @@ class Rig(Model):
     @model_validator(mode="after")
     def _joined(self) -> Self:
         _unique_ids(self)
+        _known_quantities(self)
         for index, device in enumerate(self.devices):
             _device_fits(self, index, device)
         _served_once(self)
@@ -182,6 +178,16 @@ def _unique_ids(rig: Rig) -> None:
             seen.add(item.id)
 
 
+def _known_quantities(rig: Rig) -> None:
+    for name in rig.quantities:
+        if _QUANTITY.match(name) is None:
+            message = (
+                "there is no quantity '{name}'; allowed: grid, pv, battery, household, load.ID or "
+                "load.*, charger.ID or charger.*"
+            )
+            raise _wrong("quantity", message, "quantities", name, name=name)
+
+
 def _device_fits(rig: Rig, index: int, device: RigDevice) -> None:
     """Refuse a device that cannot be reached where it is said to be, or not be made safe."""
     known = {bus.id: bus for bus in rig.buses}
@@ -206,12 +212,6 @@ def _device_fits(rig: Rig, index: int, device: RigDevice) -> None:
     if any(name.endswith(".*") for name in device.serves):
         message = "one real device serves one load; allowed: its id, as in load.boiler"
         raise _wrong("serves", message, "devices", index, "serves")
-    if device.must_be_safe and device.safe is None:
-        message = (
-            "a real device that is commanded says how it is made safe; allowed: "
-            "safe, with low_w, high_w and danger"
-        )
-        raise _wrong("safe", message, "devices", index)
 
 
 def _has_address(bus: Bus) -> bool:
@@ -235,7 +235,6 @@ def _served_once(rig: Rig) -> None:
 
 def _named_devices_exist(rig: Rig) -> None:
     known = {device.id for device in rig.devices}
-    outlets = {outlet.device for outlet in rig.outlets}
     named: list[tuple[str, tuple[str | int, ...]]] = []
     for index, condition in enumerate(rig.preconditions):
         named.append((condition.device, ("preconditions", index, "device")))
@@ -245,14 +244,6 @@ def _named_devices_exist(rig: Rig) -> None:
     for index, device in enumerate(rig.devices):
         if device.safe is not None and device.safe.measured_by is not None:
             named.append((device.safe.measured_by, ("devices", index, "safe", "measured_by")))
-        if device.safe is not None and device.safe.interlock_outlet is not None:
-            outlet_id, at = device.safe.interlock_outlet, ("devices", index, "safe")
-            if outlet_id not in outlets:
-                message = "there is no outlet '{name}'; allowed: {known}"
-                names = ", ".join(sorted(outlets)) or "none is declared"
-                raise _wrong(
-                    "reference", message, *at, "interlock_outlet", name=outlet_id, known=names
-                )
     for name, at_name in named:
         if name not in known:
             message = "there is no device '{name}'; allowed: {known}"

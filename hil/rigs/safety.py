@@ -24,17 +24,18 @@ class Waiver(Model):
 
 
 class Safe(Model):
-    """The band in which an actuator is safe, and how it gets there."""
+    """How an actuator is made safe; what is not given is as its profile says."""
 
-    value_w: PowerW = 0.0
-    """What is written to make it safe."""
     point: Quantity | None = None
-    """Where that is written; null: the device's power set-point or limit, or its switch."""
-    low_w: PowerW
-    """Lower end of the safe band of its measured power."""
-    high_w: PowerW
-    """Upper end."""
-    danger: str = Field(min_length=3, max_length=200)
+    """What is written to make it safe; null: what the profile has a safe band for."""
+    value: float | None = None
+    """The safe value, in the unit of that point; null: to which the device's watchdog reverts, or
+    the nearest to zero that it takes."""
+    low_w: PowerW | None = None
+    """Lower end of the safe band of its measured power; null: as the profile says."""
+    high_w: PowerW | None = None
+    """Upper end; null: as the profile says."""
+    danger: str = Field("", max_length=200)
     """What happens outside of the band: `a heater at full power overheats`."""
     measured_by: str | None = None
     """Device whose power tells whether the band is reached; null: the actuator itself."""
@@ -42,17 +43,17 @@ class Safe(Model):
     """Where that device measures it."""
     within_s: DurationS = Field(2.0, gt=0, le=120)
     """The band is reached within this after its value was asked for."""
+    watchdog: bool = True
+    """false: the device's watchdog is switched off or not trusted."""
     interlock: str | None = Field(None, min_length=3, max_length=200)
     """Relay that opens by itself when nobody is in control, in words. null: none, then the device
     has a watchdog of its own, or the actuator is waived."""
-    interlock_outlet: str | None = None
-    """Outlet of the rig that is switched off where the safe value alone does not help."""
     waived: Waiver | None = None
     """null: arming is refused without watchdog and interlock."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.low_w > self.high_w:
+        if self.low_w is not None and self.high_w is not None and self.low_w > self.high_w:
             message = "low_w must not exceed high_w ({high} W)"
             raise PydanticCustomError("order", message, {"high": f"{self.high_w:g}"})
         return self
