@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 import numpy as np
 
+from ..modbus.framing import rtu_frame
+
 BusKind = Literal["modbus-tcp", "modbus-tls", "modbus-rtu", "znp"]
 
 TCP_KINDS: Final[frozenset[BusKind]] = frozenset(("modbus-tcp", "modbus-tls"))
@@ -62,8 +64,7 @@ def refusal(kind: BusKind, request: bytes, code: int) -> bytes | None:
     if kind == "modbus-rtu":
         if len(request) < 4 or request[0] == 0:  # nobody answers a broadcast
             return None
-        answer = bytes((request[0], request[1] | 0x80, code))
-        return answer + crc16(answer).to_bytes(2, "little")
+        return rtu_frame(request[0], bytes((request[1] | 0x80, code)))
     if len(request) < 5 or request[2] & 0xE0 != _SREQ:
         return None
     return mt_frame(bytes((0x60, 0x00, code, request[2], request[3])))
@@ -76,24 +77,3 @@ def mt_frame(command_and_data: bytes) -> bytes:
     for byte in body:
         check ^= byte
     return bytes((_MT_START,)) + body + bytes((check,))
-
-
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        value = byte
-        for _ in range(8):
-            value = (value >> 1) ^ 0xA001 if value & 1 else value >> 1
-        table.append(value)
-    return tuple(table)
-
-
-_CRC: Final = _crc_table()
-
-
-def crc16(data: bytes) -> int:
-    """Return the CRC of Modbus RTU; on the wire its low byte comes first."""
-    value = 0xFFFF
-    for byte in data:
-        value = (value >> 8) ^ _CRC[(value ^ byte) & 0xFF]
-    return value

@@ -11,7 +11,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from .frames import BusKind, crc16, mt_frame
+from ..modbus.framing import rtu_frame, tcp_frame
+from .frames import BusKind, mt_frame
 
 Connect = Callable[[asyncio.Protocol], Awaitable[asyncio.BaseTransport]]
 """Opens a connection to a bus for a protocol."""
@@ -21,12 +22,12 @@ _RETRY_S: Final = 1.0
 
 def slow_request(kind: BusKind) -> bytes:
     """Return what is dribbled: a harmless request of the bus's protocol."""
-    read = bytes((1, 3, 0, 0, 0, 1))
+    read = bytes((3, 0, 0, 0, 1))
     if kind == "modbus-rtu":
-        return read + crc16(read).to_bytes(2, "little")
+        return rtu_frame(1, read)
     if kind == "znp":
         return mt_frame(bytes((0x21, 0x01)))
-    return bytes((0, 1, 0, 0, 0, 6)) + read
+    return tcp_frame(1, 1, read)
 
 
 class SlowClients:
