@@ -125,7 +125,7 @@ class Register(_Place):
 
     name: str = Field(pattern=_REGISTER)
     value: float | str = 0.0
-    """After a reset, raw as in the register."""
+    """After a reset, as in the register."""
     access: Access = "r"
     low: float | None = None
     high: float | None = None
@@ -160,7 +160,7 @@ class SunspecModel(Model):
     points: dict[str, SunspecPoint] = Field(default_factory=dict)
     """Quantities by point name; inside groups `PFWInj.PF` or `Crv[0].Pt[1].V`."""
     values: dict[str, float | str] = Field(default_factory=dict)
-    """Points that are constants, scale factors or settings, by name, scaled as a client sees it."""
+    """Points that are constants, scale factors or settings, by name; scaled, as a client sees it."""
     counts: dict[str, int] = Field(default_factory=dict)
     """How often repeating groups repeat, by the name of the point that says so (`NPt: 4`)."""
 
@@ -230,7 +230,7 @@ class ModbusMap(Model):
             for name in (point.scale_register, *point.also):
                 if name is not None and name not in named:
                     raise _fault("there is no register '{name}'", ("points", index), name)
-        taken: dict[tuple[str, int, str], str] = Field(default_factory=dict)
+        taken: dict[tuple[str, int, str], str] = {}
         places: list[tuple[str, int, str, Point | Register]] = [
             *(("points", i, p.quantity, p) for i, p in enumerate(self.points)),
             *(("registers", i, r.name, r) for i, r in enumerate(self.registers)),
