@@ -27,4 +27,3 @@ def test_a_dead_echo_is_told() -> None:
         reference._process.wait()
         with pytest.raises(ReferenceUnavailableError, match="echo"):
             reference.take()
-            reference.take()
