@@ -1,0 +1,333 @@
+"""A Modbus server: any number of units behind TCP, TLS, RTU over TCP, a pty or a serial port.
+
+Everything runs on asyncio, without threads, on either clock. `protocol()` is one connection, to be
+joined to a client in memory or by a loop; the `serve_…` methods open sockets and ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from ...sim.clock import Clock
+from ..wire import Tap, WireFault
+from .line import LineError, LineSettings, PtyPort, SerialTransport, open_serial
+from .rtu_session import RtuSession
+from .session import Session
+from .tcp_session import TcpSession
+from .unit import Unit
+
+MODBUS_PORT: Final = 502
+MODBUS_TLS_PORT: Final = 802
+
+_BUFFER: Final = 16384
+_BACKLOG: Final = 128
+_RETRY_S: Final = 0.25
+
+
+class ServeError(Exception):
+    """An address cannot be listened at."""
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What a server has seen, over all its connections; counters only ever grow."""
+
+    requests: int = 0
+    """Whole requests, of other units and broken by faults too."""
+    answers: int = 0
+    exceptions: int = 0
+    """Answers that refuse."""
+    broadcasts: int = 0
+    unknown: int = 0
+    """Requests to units that are not there."""
+    dropped: int = 0
+    """Requests and answers that a fault or a full queue swallowed, or a unit did not answer."""
+    bad_frames: int = 0
+    """Frames with a wrong check sum, protocol id or length."""
+    garbage_bytes: int = 0
+    """Bytes on serial lines that belonged to no frame."""
+    failures: int = 0
+    """Answers in which a unit failed by an error of its own."""
+    connections: int = 0
+    refused: int = 0
+    """Connections that were not taken because the bus was switched off."""
+    evicted: int = 0
+    """Connections closed in favour of newer ones."""
+    timed_out: int = 0
+    """Connections closed because they were silent or stopped within a frame."""
+
+
+class ModbusServer:
+    """Serves units on one bus.
+
+    Args:
+        units: Devices by unit id; may change while serving. Anything that has `get` like a dict.
+        clock: Time of requests; timers run on the loop that serves.
+        bus: Name in tapes, faults and logs.
+        framing: `tcp`, or `rtu` (serial lines, RTU over TCP).
+        unknown_unit: On TCP, whether a request to a unit that is not there stays unanswered or is
+            refused with code 11, as a gateway does. On a line it always stays unanswered.
+        line: Baud rate and the like; None: bytes on a pty or in memory take no time.
+        tap: Is told of every frame.
+        faults: Bend what passes.
+        max_connections: One more closes that which has been silent the longest.
+        idle_timeout_s: A connection without requests for so long is closed.
+    """
+
+    def __init__(
+        self,
+        units: Mapping[int, Unit],
+        clock: Clock,
+        *,
+        bus: str = "modbus",
+        framing: Literal["tcp", "rtu"] = "tcp",
+        unknown_unit: Literal["silent", "gateway"] = "gateway",
+        line: LineSettings | None = None,
+        tap: Tap | None = None,
+        faults: WireFault | None = None,
+        max_connections: int = 128,
+        idle_timeout_s: float = 300.0,
+    ) -> None:
+        self.units = units
+        self.clock = clock
+        self.bus = bus
+        self.framing = framing
+        self.unknown_unit = unknown_unit
+        self.line = line
+        self.statistics = Statistics()
+        self.plain = tap is None and faults is None
+        """Whether neither tape nor faults are to be asked."""
+        self._tap = tap
+        self._faults = faults
+        self._max_connections = max_connections
+        self._idle_s = idle_timeout_s
+        self._buffer: memoryview | None = None
+        self._sessions: set[Session] = set()
+        self._servers: list[asyncio.Server] = []
+        self._ptys: list[PtyPort] = []
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._on = True
+        self._closed = False
+
+    @property
+    def buffer(self) -> memoryview:
+        """What sockets are read into; one for all, since what is read is used up at once."""
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(_BUFFER))
+        return self._buffer
+
+    @property
+    def tap(self) -> Tap | None:
+        """The tape; may be set while serving."""
+        return self._tap
+
+    @tap.setter
+    def tap(self, tap: Tap | None) -> None:
+        self._tap = tap
+        self.plain = self._tap is None and self._faults is None
+
+    @property
+    def faults(self) -> WireFault | None:
+        """The faults; may be set while serving, for connections made from then on in full."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: WireFault | None) -> None:
+        self._faults = faults
+        self.plain = self._tap is None and self._faults is None
+
+    @property
+    def connections(self) -> int:
+        """Number of connections and lines that are open."""
+        return len(self._sessions)
+
+    def protocol(self) -> asyncio.Protocol:
+        """Return the server's end of one new connection."""
+        if self.framing == "rtu":
+            return RtuSession(self, self._idle_s, self.line)
+        return TcpSession(self, self._idle_s)
+
+    async def serve_tcp(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Listen; returns host and port, chosen by the system when `port` is 0.
+
+        Raises `ServeError` when the address is taken or not this machine's.
+        """
+        return await self._listen(host, port, None, None)
+
+    async def serve_tls(
+        self,
+        context: ssl.SSLContext,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        roles: Mapping[str, frozenset[int]] | None = None,
+    ) -> tuple[str, int]:
+        """Listen for TLS connections (`tls.server_context`); returns host and port.
+
+        `roles` are the function codes that each role in a client's certificate may use; any other
+        is refused as illegal, and so is everything without a role. None: all may do everything.
+        """
+        return await self._listen(host, port, context, roles)
+
+    async def _listen(
+        self,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | None,
+        roles: Mapping[str, frozenset[int]] | None,
+    ) -> tuple[str, int]:
+        def make() -> asyncio.Protocol:
+            if self.framing == "tcp":
+                return TcpSession(self, self._idle_s, roles)
+            return self.protocol()
+
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        except OSError as error:
+            raise ServeError(
+                f"{host}, port {port}: cannot be listened at: {error.strerror or error}"
+            ) from error
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(make, sock=sock, ssl=context, backlog=_BACKLOG)
+        self._servers.append(server)
+        address = sock.getsockname()
+        return str(address[0]), int(address[1])
+
+    async def serve_pty(self, link: Path | str | None = None) -> str:
+        """Open a pseudo terminal; returns the path that a client opens as its serial port.
+
+        `link` is a path that leads to it, also after it was pulled out and put back, when the
+        terminal itself may have another name. Raises `LineError` when it cannot be made.
+        """
+        port: PtyPort
+
+        def pulled() -> None:
+            port.unplug()
+            self._replug(port)
+
+        def make() -> asyncio.Protocol:
+            return RtuSession(self, None, self.line, pulled=pulled)
+
+        port = PtyPort(make, Path(link) if link is not None else None)
+        port.plug()
+        self._ptys.append(port)
+        return port.path
+
+    async def serve_serial(self, path: str) -> None:
+        """Serve on a serial port of this machine, with the settings of `line`.
+
+        A port that vanishes is opened again when it is back. Raises `LineError` when it cannot be
+        opened now.
+        """
+        settings = self.line or LineSettings()
+        self._open_serial(path, settings)
+
+    def _open_serial(self, path: str, settings: LineSettings) -> None:
+        def retry() -> None:
+            with contextlib.suppress(LineError):
+                self._open_serial(path, settings)
+                return
+            self._call_later(retry)
+
+        session = _PortSession(self, settings, lambda: self._call_later(retry))
+        fd = open_serial(path, settings)
+        SerialTransport(asyncio.get_running_loop(), fd, session, path)
+
+    def _replug(self, port: PtyPort) -> None:
+        """Put a terminal back as soon as the bus is on again."""
+
+        def retry() -> None:
+            if self.accepts():
+                with contextlib.suppress(LineError):
+                    port.plug()
+                    return
+            self._call_later(retry)
+
+        self._call_later(retry)
+
+    def _call_later(self, callback: object) -> None:
+        if self._closed:
+            return
+        assert callable(callback)
+
+        def run() -> None:
+            self._timers.discard(handle)
+            if not self._closed:
+                callback()
+
+        handle = asyncio.get_running_loop().call_later(_RETRY_S, run)
+        self._timers.add(handle)
+
+    def accepts(self) -> bool:
+        """Return whether the bus is on."""
+        faults = self._faults
+        return (
+            self._on
+            and not self._closed
+            and (faults is None or faults.accepts(self.bus, self.clock.now_us))
+        )
+
+    def switch(self, on: bool) -> None:
+        """Switch the bus off (connections close, new ones are refused, ports vanish) or on."""
+        self._on = on
+        if not on:
+            for session in list(self._sessions):
+                session.drop()
+
+    def send(self, data: bytes) -> None:
+        """Put bytes that nobody asked for on every connection."""
+        for session in list(self._sessions):
+            session.send(data)
+
+    def opened(self, session: Session) -> bool:
+        """Take a session in; returns False when it is to be closed again."""
+        if not self.accepts():
+            self.statistics.refused += 1
+            return False
+        if len(self._sessions) >= self._max_connections:
+            self.statistics.evicted += 1
+            oldest = min(self._sessions, key=lambda one: one.last_us)
+            self._sessions.discard(oldest)
+            oldest.drop()
+        self._sessions.add(session)
+        self.statistics.connections += 1
+        return True
+
+    def lost(self, session: Session) -> None:
+        """Forget a session."""
+        self._sessions.discard(session)
+
+    async def close(self) -> None:
+        """Close every connection, socket and port; returns when they are closed."""
+        self._closed = True
+        for timer in self._timers:
+            timer.cancel()
+        for server in self._servers:
+            server.close()
+        for port in self._ptys:
+            port.unplug()
+        for session in list(self._sessions):
+            session.drop()
+        while self._sessions:
+            await asyncio.sleep(0)
+
+
+class _PortSession(RtuSession):
+    """A line on a real port, which keeps its own time; tells when it is lost."""
+
+    def __init__(self, server: ModbusServer, line: LineSettings, lost: object) -> None:
+        super().__init__(server, None, line, paced=False)
+        self._when_lost = lost
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        assert callable(self._when_lost)
+        self._when_lost()

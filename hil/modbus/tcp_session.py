@@ -1,0 +1,321 @@
+"""One Modbus TCP or TLS connection.
+
+What a frame that cannot be served leads to:
+
+- other protocol id: it is dropped, the next one counts;
+- length outside 2 … 254: where it ends cannot be known, so what came before is answered and the
+  connection is closed;
+- a length that its function contradicts, when the frame does not come within half a second, or
+  any frame that stops coming for five seconds or takes more than thirty: the connection is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from .framing import MAX_LENGTH, MBAP, MIN_LENGTH, pdu_length, tcp_frame
+from .pdu import MAX_READ_REGISTERS, READ_HOLDING
+from .session import Queue, Session
+from .tls import role_of
+from .unit import DEVICE_FAILURE, GATEWAY_NO_ANSWER, ILLEGAL_FUNCTION, ModbusRefusal, Unit
+
+if TYPE_CHECKING:
+    from .server import ModbusServer
+
+_HEAD: Final = struct.Struct(">HHH")
+_READ: Final = struct.Struct(">HHHBBHH")
+_ANSWER: Final = struct.Struct(">HHHBBB")
+_HIGH_WATER: Final = 65536
+_BATCH: Final = 16384
+_PENDING: Final = 8192
+"""Bytes of requests that may wait before reading stops."""
+_HARD_LIMIT: Final = 1 << 20
+"""The same for transports that cannot stop reading; beyond it the connection is closed."""
+_IMPLAUSIBLE_S: Final = 0.5
+_STALL_S: Final = 5.0
+_FRAME_S: Final = 30.0
+
+
+class TcpSession(Session, asyncio.BufferedProtocol):
+    """Reads into the server's buffer from a socket; takes bytes from a connection in memory."""
+
+    def __init__(
+        self,
+        server: ModbusServer,
+        idle_s: float | None,
+        roles: Mapping[str, frozenset[int]] | None = None,
+    ) -> None:
+        super().__init__(server, idle_s)
+        self._roles = roles
+        self._allowed: frozenset[int] | None = None
+        self._fast = True
+        """Whether a read request that came in one piece may be answered on the spot."""
+        self._rest = b""
+        self._begun_us = -1
+        self._stall: asyncio.TimerHandle | None = None
+        self._busy = False
+        self._paused = False
+        self._reading = True
+        self._ended = False
+        self._queue = Queue()
+        self._batch: list[bytes] | None = None
+        """Answers to requests that came together, which leave together."""
+        self._batched = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the limit of unsent bytes; find out what a TLS client may do."""
+        with contextlib.suppress(NotImplementedError):
+            transport.set_write_buffer_limits(high=_HIGH_WATER)  # type: ignore[attr-defined]
+        tls = transport.get_extra_info("ssl_object")
+        if self._roles is not None:
+            role = role_of(tls.getpeercert(binary_form=True)) if tls is not None else None
+            self._allowed = self._roles.get(role or "", frozenset())
+        super().connection_made(transport)
+        self._fast = self._allowed is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what came in halves."""
+        super().connection_lost(exc)
+        self._fast = False
+        self._rest = b""
+        if self._stall is not None:
+            self._stall.cancel()
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Return where the loop reads into; it is used up before the loop reads again."""
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Answer a lone request to read registers at once; everything else goes the long way."""
+        server = self._server
+        if nbytes == 12 and self._fast and server.plain:
+            number, protocol, length, unit_id, function, address, count = _READ.unpack_from(
+                server.buffer
+            )
+            if (
+                (function == 3 or function == 4)  # noqa: PLR1714 - two comparisons are faster
+                and length == 6
+                and protocol == 0
+                and 1 <= count <= MAX_READ_REGISTERS
+                and address + count <= 0x10000
+            ):
+                unit = server.units.get(unit_id)
+                if unit is not None and function in unit.functions:
+                    self._read(unit, number, unit_id, function, address, count)
+                    return
+        self.data_received(bytes(server.buffer[:nbytes]))
+
+    def _read(
+        self, unit: Unit, number: int, unit_id: int, function: int, address: int, count: int
+    ) -> None:
+        server = self._server
+        statistics = server.statistics
+        t_us = self.last_us = server.clock.now_us
+        statistics.requests += 1
+        hold_us = unit.hold_us(t_us, function)
+        if hold_us != 0:
+            self._hold(number, unit_id, unit, bytes(server.buffer[7:12]), hold_us)
+            return
+        try:
+            data = unit.read_registers(
+                "holding" if function == READ_HOLDING else "input", address, count, t_us
+            )
+            size = len(data)
+            if size != 2 * count:
+                raise ModbusRefusal(DEVICE_FAILURE)
+        except Exception as error:
+            answer = tcp_frame(number, unit_id, self._refusal(function, error))
+        else:
+            answer = _ANSWER.pack(number, 0, size + 3, unit_id, function, size) + data
+        statistics.answers += 1
+        self._transport.write(answer)  # type: ignore[union-attr]
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; answer the requests that are whole, in order."""
+        self._cut(self._rest + data if self._rest else data)
+
+    def eof_received(self) -> bool:
+        """Stay until the request that is worked on is answered, if the transport can."""
+        self._ended = True
+        secure = self._transport is None or self._transport.get_extra_info("sslcontext") is not None
+        return self._waiting() and not secure
+
+    def pause_writing(self) -> None:
+        """Take no more requests: the client does not read."""
+        self._paused = True
+        self._fast = False
+
+    def resume_writing(self) -> None:
+        """Go on with what waits."""
+        self._paused = False
+        self._go_on()
+
+    def _cut(self, data: bytes) -> None:
+        """Serve whole requests until one is worked on or the client does not read."""
+        self._batch, self._batched = [], 0
+        position, size = 0, len(data)
+        while size - position >= _HEAD.size and not (self._busy or self._paused):
+            _, protocol, length = _HEAD.unpack_from(data, position)
+            if not MIN_LENGTH <= length <= MAX_LENGTH:
+                self._lose_frame(close=True)
+                position = size
+                break
+            end = position + _HEAD.size + length
+            if end > size:
+                break
+            if protocol == 0:
+                self._received(data[position:end])
+            else:
+                self._lose_frame(close=False)
+            position = end
+        self._rest = data[position:]
+        self._flush()
+        self._batch = None
+        self._settle()
+
+    def _lose_frame(self, *, close: bool) -> None:
+        self._server.statistics.bad_frames += 1
+        if close:
+            self._flush()
+            self._ended = True
+            if self._transport is not None:
+                self._transport.close()
+
+    def _flush(self) -> None:
+        if self._batch and self._transport is not None:
+            batch, self._batch, self._batched = b"".join(self._batch), [], 0
+            self._transport.write(batch)
+
+    def _settle(self) -> None:
+        """Arrange for requests that wait or came in part, and for the next one."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            self._rest = b""
+            return
+        waits = self._busy or self._paused
+        self._fast = not (self._rest or waits or self._allowed is not None)
+        if self._reading and waits and len(self._rest) > _PENDING:
+            self._stop_reading(transport)
+        elif not self._reading and not waits:
+            self._reading = True
+            transport.resume_reading()
+        self._watch(bool(self._rest) and not waits)
+
+    def _stop_reading(self, transport: asyncio.Transport) -> None:
+        try:
+            transport.pause_reading()
+            self._reading = False
+        except NotImplementedError:
+            if len(self._rest) > _HARD_LIMIT:
+                self.drop()
+
+    def _watch(self, partial: bool) -> None:
+        """See to it that a frame that came in part is completed some time."""
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        if not partial:
+            self._begun_us = -1
+            return
+        if self._begun_us < 0:
+            self._begun_us = self._server.clock.now_us
+        spent_s = (self._server.clock.now_us - self._begun_us) * 1e-6
+        left_s = _IMPLAUSIBLE_S - spent_s
+        if self._plausible():
+            left_s = min(_STALL_S, _FRAME_S - spent_s)
+        self._stall = self._loop.call_later(max(left_s, 0.0), self._stalled)
+
+    def _plausible(self) -> bool:
+        """Return whether the frame's length is what its function needs, as far as is known."""
+        rest = self._rest
+        if len(rest) <= MBAP.size:
+            return True
+        length = pdu_length(rest, MBAP.size)
+        return length <= 0 or length + 1 == int.from_bytes(rest[4:6], "big")
+
+    def _stalled(self) -> None:
+        self._server.statistics.timed_out += 1
+        self.drop()
+
+    def _arrive(self, frame: bytes) -> None:
+        """Begin with a request, or keep it until the one before is done."""
+        if not self._busy:
+            self._begin(frame)
+        elif not self._queue.push(frame):
+            self._server.statistics.dropped += 1
+
+    def _begin(self, frame: bytes) -> None:
+        server = self._server
+        if len(frame) <= MBAP.size or frame[2:6] != _whole(len(frame)):
+            server.statistics.bad_frames += 1  # a fault bent its header
+            return
+        number, _, _, unit_id = MBAP.unpack_from(frame)
+        pdu = frame[MBAP.size :]
+        unit = server.units.get(unit_id)
+        if unit is None:
+            server.statistics.unknown += 1
+            if server.unknown_unit == "gateway":
+                self._answer(tcp_frame(number, unit_id, self._refuse(pdu[0], GATEWAY_NO_ANSWER)))
+        elif self._allowed is not None and pdu[0] not in self._allowed:
+            self._answer(tcp_frame(number, unit_id, self._refuse(pdu[0], ILLEGAL_FUNCTION)))
+        else:
+            hold_us = unit.hold_us(server.clock.now_us, pdu[0])
+            self._hold(number, unit_id, unit, pdu, hold_us)
+
+    def _hold(self, number: int, unit_id: int, unit: Unit, pdu: bytes, hold_us: int | None) -> None:
+        """Carry a request out when the unit is through with it."""
+        if hold_us is None:
+            self._server.statistics.dropped += 1
+        elif hold_us <= 0:
+            self._act(number, unit_id, unit, pdu)
+        else:
+            self._busy = True
+            self._fast = False
+            self._loop.call_later(hold_us * 1e-6, self._done, number, unit_id, unit, pdu)
+
+    def _act(self, number: int, unit_id: int, unit: Unit, pdu: bytes) -> None:
+        answer = self._ask(unit, pdu, self._server.clock.now_us)
+        self._answer(tcp_frame(number, unit_id, answer))
+
+    def _done(self, number: int, unit_id: int, unit: Unit, pdu: bytes) -> None:
+        self._busy = False
+        if self._transport is None:
+            return
+        self._act(number, unit_id, unit, pdu)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._queue and not self._busy:
+            self._begin(self._queue.pop())
+        self._cut(self._rest)
+        if self._ended and not self._waiting() and self._transport is not None:
+            self._transport.close()
+
+    def _waiting(self) -> bool:
+        return self._busy or self._delayed > 0
+
+    def _deliver(self, deliver: Callable[[bytes], object], data: bytes) -> None:
+        super()._deliver(deliver, data)
+        if self._ended and not self._waiting() and self._transport is not None:
+            self._transport.close()
+
+    def _put(self, data: bytes) -> None:
+        server = self._server
+        if server.tap is not None:
+            server.tap.frame(server.bus, "answer", server.clock.now_us, data)
+        if self._batch is not None:
+            self._batch.append(data)
+            self._batched += len(data)
+            if self._batched >= _BATCH:
+                self._flush()
+        elif self._transport is not None:
+            self._transport.write(data)
+
+
+def _whole(size: int) -> bytes:
+    """Return protocol id and length of a frame of `size` bytes."""
+    return (size - _HEAD.size).to_bytes(4, "big")
