@@ -1,0 +1,212 @@
+"""Bringing actuators to their safe bands, all at once, and measuring that they are there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .actuators import SafePlan
+from .links import ActuatorLink, LinkError, LinkFactory
+from .state import utc_text
+
+AIM_S: Final = 2.0
+"""The rig is safe within this after it was found to need it."""
+GIVE_UP_S: Final = 20.0
+"""What has not been confirmed by then is not; slow devices extend this (`within_s`)."""
+_ATTEMPT_S: Final = 0.8
+_AGAIN_S: Final = 0.1
+_REWRITE_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class ActuatorOutcome:
+    """What became of one actuator."""
+
+    device: str
+    low_w: float
+    high_w: float
+    measured_by: str
+    confirmed: bool = False
+    measured_w: float | None = None
+    """Over the guardian's own connection; never the echoed set-point."""
+    after_s: float | None = None
+    """From when it was needed to the first measurement inside the band that it did not leave
+    again."""
+    writes: int = 0
+    note: str = ""
+    wrong_identity: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """Return what is recorded."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(slots=True)
+class SafeOutcome:
+    """What was measured after a rig was made safe."""
+
+    cause: str
+    """Why: run ended, run died, lease expired, guardian was told to stop."""
+    actuators: list[ActuatorOutcome] = field(default_factory=list)
+    after_s: float = 0.0
+    silent_s: float = 0.0
+    """How long nothing had been heard from the run before."""
+    utc: str = ""
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether every actuator's power was measured inside its band."""
+        return all(actuator.confirmed for actuator in self.actuators)
+
+    @property
+    def in_time(self) -> bool:
+        """Whether that took no longer than it may."""
+        return self.confirmed and self.after_s <= AIM_S
+
+    @property
+    def note(self) -> str:
+        """The outcome in one line."""
+        if not self.actuators:
+            return "the rig has no actuator"
+        if self.confirmed:
+            shown = ", ".join(f"{one.device} {one.measured_w:.0f} W" for one in self.actuators)
+            return f"measured {self.after_s:.1f} s after it was needed: {shown}"
+        left = [one for one in self.actuators if not one.confirmed]
+        return "; ".join(f"{one.device}: {one.note or 'not inside its band'}" for one in left)
+
+    def fields(self) -> dict[str, Any]:
+        """Return what is recorded."""
+        return {
+            "cause": self.cause,
+            "confirmed": self.confirmed,
+            "in_time": self.in_time,
+            "after_s": round(self.after_s, 3),
+            "aim_s": AIM_S,
+            "silent_s": round(self.silent_s, 3),
+            "utc": self.utc,
+            "note": self.note,
+            "actuators": [actuator.fields() for actuator in self.actuators],
+        }
+
+
+async def make_safe(
+    plans: Sequence[SafePlan],
+    links: LinkFactory,
+    cause: str,
+    *,
+    silent_s: float = 0.0,
+    write: bool = True,
+    stop: Callable[[], bool] = lambda: False,
+) -> SafeOutcome:
+    """Bring all actuators to their safe bands at once; return what was measured.
+
+    Every actuator has a connection and attempts of its own, so that one that does not answer keeps
+    no other from being made safe.
+
+    Args:
+        plans: the actuators.
+        links: makes the connection of one.
+        cause: why, for the record.
+        silent_s: how long nothing had been heard from the run.
+        write: False: only measure first, and write where the band is not kept.
+        stop: asked between attempts; True ends the attempts.
+    """
+    begin_s = time.monotonic()
+    outcome = SafeOutcome(cause, silent_s=silent_s)
+    outcome.actuators = [
+        ActuatorOutcome(plan.device, plan.low_w, plan.high_w, plan.measured_by) for plan in plans
+    ]
+    work = (
+        _one(plan, links, actuator, begin_s, write, stop)
+        for plan, actuator in zip(plans, outcome.actuators, strict=True)
+    )
+    await asyncio.gather(*work)
+    outcome.after_s = max((a.after_s or 0.0 for a in outcome.actuators), default=0.0)
+    if not outcome.confirmed:
+        outcome.after_s = time.monotonic() - begin_s
+    outcome.utc = utc_text()
+    return outcome
+
+
+async def _one(
+    plan: SafePlan,
+    links: LinkFactory,
+    outcome: ActuatorOutcome,
+    begin_s: float,
+    write: bool,
+    stop: Callable[[], bool],
+) -> None:
+    """Make one actuator safe, again and again until it is measured or given up."""
+    give_up_s = begin_s + max(GIVE_UP_S, 2.0 * plan.within_s)
+    while not outcome.confirmed and not outcome.wrong_identity and not stop():
+        link: ActuatorLink | None = None
+        try:
+            link = links(plan)
+            async with asyncio.timeout_at(_loop_time(give_up_s)):
+                await link.connect()
+                await _with_link(plan, link, outcome, begin_s, write)
+        except TimeoutError:
+            outcome.note = outcome.note or "no answer"
+        except LinkError as error:
+            outcome.note = str(error)
+        except Exception as error:  # whatever a driver raises, the attempts go on
+            outcome.note = f"{type(error).__name__}: {error}"
+        finally:
+            if link is not None:
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(link.close(), _ATTEMPT_S)
+        if time.monotonic() >= give_up_s:
+            return
+        write = True
+        if not outcome.confirmed:
+            await asyncio.sleep(_AGAIN_S)
+
+
+async def _with_link(
+    plan: SafePlan, link: ActuatorLink, outcome: ActuatorOutcome, begin_s: float, write: bool
+) -> None:
+    """Verify, write, measure over one connection until the band is reached or an error comes."""
+    if plan.serial is not None:
+        found = await link.serial()
+        if found is not None and found.strip() != plan.serial.strip():
+            outcome.wrong_identity = True
+            outcome.note = (
+                f"serial number '{found}' is not the expected '{plan.serial}': nothing was written"
+            )
+            return
+    settled_s = written_s = -math.inf
+    while True:
+        now_s = time.monotonic()
+        if write and now_s - written_s >= _REWRITE_S:
+            await link.write_safe()
+            outcome.writes += 1
+            if math.isinf(written_s):
+                settled_s = now_s + plan.settle_s
+            written_s = now_s
+        outcome.measured_w = round(await link.measured_w(), 3)
+        now_s = time.monotonic()
+        if plan.low_w <= outcome.measured_w <= plan.high_w:
+            if outcome.after_s is None:
+                outcome.after_s = round(now_s - begin_s, 3)
+            if now_s >= settled_s:
+                outcome.confirmed = True
+                outcome.note = ""
+                return
+        else:
+            outcome.after_s = None
+            outcome.note = (
+                f"measured {outcome.measured_w:.0f} W, outside of "
+                f"{plan.low_w:g} … {plan.high_w:g} W"
+            )
+            write = True
+        await asyncio.sleep(_AGAIN_S)
+
+
+def _loop_time(monotonic_s: float) -> float:
+    """Return a monotonic time as the running loop counts."""
+    return asyncio.get_running_loop().time() + monotonic_s - time.monotonic()
