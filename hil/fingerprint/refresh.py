@@ -5,58 +5,119 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .bounds import extent
 from .estimate import Estimate, EstimateError
 from .series import Series
 
-_METHOD: Final = "grid that meets every window in which a value changed (linear programme)"
-_LEAST: Final = 8
+Floats = NDArray[np.float64]
+
+_METHOD: Final = "longest period of a grid that meets every window in which a value changed"
+LEAST_CHANGES: Final = 8
+_USED: Final = 24
+"""Changes that the search for the period looks at; the others narrow what it found."""
+_FINEST: Final = 3.0
+"""Periods below this many windows cannot be told from chance."""
+_CHUNK: Final = 2000
+_CANDIDATES: Final = 2_000_000
 
 
-def estimate_refresh(series: Series) -> Estimate:
+def estimate_refresh(*parts: Series) -> Estimate:
     """Return the period of the grid on which a value changes, s.
 
     Every change is a tick φ + k·R of the device that lies between the request that was still
-    answered with the old value and the answer with the new one. A device whose value changes with
-    every request has no period that could be seen; the answer is then 0 to the time between
-    requests.
+    answered with the old value and the answer with the new one. R is the longest period at which
+    such a grid exists: with n changes at random places the chance that all of them happen to be
+    even ticks is 2^(1−n). A device whose value changes with every request has no period that could
+    be seen; the answer is then 0 to the time between requests.
 
     Args:
-        series: of a value that moves, asked for several times a period.
+        parts: series of values that move, asked for several times a period; on one time axis.
 
     Raises:
         EstimateError: the value hardly ever changes.
     """
-    changed = np.flatnonzero(series.changed())
-    if changed.size < _LEAST:
-        raise EstimateError(f"the value changed {changed.size} times; at least {_LEAST} are needed")
-    early, late = series.sent_s[changed - 1], series.received_s[changed]
-    asked_s = float(np.max(np.diff(series.sent_s)))
-    if changed.size > 0.6 * (len(series) - 1):
-        note = "it changes with nearly every request"
-        return Estimate.between(0.0, 2.0 * asked_s, "s", _METHOD, int(changed.size), note)
-    number = _numbers(early, late)
+    early, late, requests, every_s = _changes(parts)
+    if early.size < LEAST_CHANGES:
+        raise EstimateError(
+            f"the value changed {early.size} times; at least {LEAST_CHANGES} are needed"
+        )
+    count = int(early.size)
+    widest_s = float(np.max(late - early))
+    longest_s = float(np.min(np.diff((early + late) / 2))) + widest_s
+    shortest_s = _FINEST * widest_s
+    if longest_s <= 2.5 * every_s + widest_s or longest_s <= shortest_s:
+        note = "no longer than the time between requests"
+        return Estimate.between(0.0, max(longest_s, 2 * every_s), "s", _METHOD, requests, note)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _USED)).astype(int))
+    period_s = _longest_period(early[chosen], late[chosen], shortest_s, longest_s)
+    if period_s is None:
+        note = "changes keep to no grid that is longer"
+        return Estimate.between(0.0, shortest_s, "s", _METHOD, count, note)
+    return _narrowed(early, late, period_s)
+
+
+def _changes(parts: tuple[Series, ...]) -> tuple[Floats, Floats, int, float]:
+    """Return the windows of all changes, the number of requests and their greatest distance."""
+    early, late, gaps, requests = [], [], [0.0], 0
+    for series in parts:
+        changed = np.flatnonzero(series.changed())
+        early.append(series.sent_s[changed - 1])
+        late.append(series.received_s[changed])
+        requests += len(series)
+        if len(series) > 1:
+            gaps.append(float(np.median(np.diff(series.sent_s))))
+    begin, end = np.concatenate([*early, []]), np.concatenate([*late, []])
+    order = np.argsort(begin)
+    begin, end = begin[order], end[order]
+    # A window that a missed answer has stretched says little and would blur the rest.
+    usual = end - begin <= 2.5 * float(np.median(end - begin)) if begin.size else []
+    return begin[usual], end[usual], requests, max(gaps)
+
+
+def _longest_period(
+    early: Floats, late: Floats, shortest_s: float, longest_s: float
+) -> float | None:
+    """Return the longest period whose grid can meet every window, None if there is none."""
+    widths = late - early
+    span_s = float(late[-1] - early[0])
+    ratio = 1.0 + float(np.min(widths)) / max(span_s, longest_s) / 2
+    number = min(int(np.log(longest_s / shortest_s) / np.log(ratio)) + 2, _CANDIDATES)
+    for first in range(0, number, _CHUNK):
+        periods = longest_s * ratio ** -np.arange(first, min(first + _CHUNK, number))
+        good = _meets(early, widths, periods)
+        if good.any():
+            return float(periods[np.argmax(good)])
+    return None
+
+
+def _meets(early: Floats, widths: Floats, periods: Floats) -> NDArray[np.bool_]:
+    """Return for each period whether windows, wound around it, have a point in common."""
+    wound = np.mod(early[None, :] - early[0], periods[:, None])
+    found = np.zeros(len(periods), np.bool_)
+    for k in range(len(early)):
+        # If they have, it may as well be where one of them begins.
+        behind = np.mod(wound[:, k : k + 1] - wound, periods[:, None])
+        found |= (behind <= widths[None, :]).all(axis=1)
+    return found
+
+
+def _narrowed(early: Floats, late: Floats, period_s: float) -> Estimate:
+    """Return the extent of the period once the number of each tick is known."""
     origin = float(early[0])
-    # φ + k·R <= late and φ + k·R >= early
-    rows = np.concatenate([np.stack([np.ones(len(number)), number], 1)] * 2)
-    rows[len(number) :] *= -1
+    number, period, middle = [0], period_s, (early + late) / 2
+    for k in range(1, len(middle)):
+        number.append(number[-1] + max(1, round((middle[k] - middle[k - 1]) / period)))
+        # From far apart the period is known better: it keeps long gaps from being miscounted.
+        if number[-1] >= 4:
+            period = float(middle[k] - middle[0]) / number[-1]
+    ticks = np.asarray(number, np.float64)
+    rows = np.concatenate([np.stack([np.ones(len(ticks)), ticks], 1)] * 2)
+    rows[len(ticks) :] *= -1
     limits = np.concatenate([late - origin, origin - early])
     span_s = float(late[-1] - origin)
     found = extent(rows, limits, (span_s, span_s))
     note = f"not quite even: windows taken ±{found.relaxed:.3g} s wider" if found.relaxed else ""
     low, high = float(found.low[1]), float(found.high[1])
-    return Estimate.between(low, high, "s", _METHOD, int(changed.size), note)
-
-
-def _numbers(early: np.ndarray, late: np.ndarray) -> np.ndarray:
-    """Return how many periods after the first change each one came; some ticks change nothing."""
-    middle = (early + late) / 2
-    gaps = np.diff(middle)
-    period = float(np.median(gaps[gaps <= 1.5 * gaps.min()]))
-    number = [0]
-    for k, gap in enumerate(gaps):
-        number.append(number[-1] + max(1, round(gap / period)))
-        # From far apart the period is known better: it keeps long gaps from being miscounted.
-        period = float(middle[k + 1] - middle[0]) / number[-1]
-    return np.asarray(number, np.float64)
+    return Estimate.between(low, high, "s", _METHOD, int(early.size), note)

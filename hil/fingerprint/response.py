@@ -113,6 +113,31 @@ def estimate_step_response(
     return StepResponse(dead_time, ramp)
 
 
+def onset(
+    step: Step, ramp: Estimate, *, refresh_s: float, tolerance: float
+) -> tuple[float, float] | None:
+    """Return between which times a move began that nobody commanded; None: it cannot be told.
+
+    Bounded by every sample as in `estimate_step_response`, the ramp being known.
+
+    Raises:
+        EstimateError: nothing moved.
+    """
+    size = step.after - step.before
+    if abs(size) <= 2 * tolerance:
+        raise EstimateError("the value did not change")
+    part, epsilon = (step.series.values - step.before) / size, tolerance / abs(size)
+    early, late = step.series.windows(refresh_s)
+    begun, open_end = part - epsilon > 0, part + epsilon < 1
+    if not begun.any() or not open_end.any():
+        return None
+    low_s = max(0.0, ramp.low) * step.share
+    high_s = ramp.high * step.share
+    latest = np.min(late[begun] - np.minimum(part[begun] - epsilon, 1.0) * low_s)
+    earliest = np.max(early[open_end] - np.maximum(part[open_end] + epsilon, 0.0) * high_s)
+    return float(min(earliest, latest)) - step.slack_s, float(max(earliest, latest))
+
+
 def settled(series: Series, begin_s: float) -> tuple[float, float]:
     """Return mean and tolerance (noise, 3.5 standard deviations) of what came after a time.
 

@@ -1,0 +1,110 @@
+"""What may be commanded during the experiments, and what the device is left at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..devices.model import Actuator, DeviceProfile, SafeBand
+from .probe import ProbeError
+
+#: What answers to a commanded quantity, best first.
+RESPONSES: Final[dict[str, tuple[str, ...]]] = {
+    "power_setpoint_w": ("power_w",),
+    "power_limit_w": ("power_w",),
+    "current_setpoint_a": ("current_a_a", "current_a", "power_w"),
+    "level": ("power_w",),
+    "on": ("power_w",),
+}
+#: Those that are commanded and measured in one unit, 1 : 1.
+_SAME_UNIT: Final = {
+    ("power_setpoint_w", "power_w"),
+    ("power_limit_w", "power_w"),
+    ("current_setpoint_a", "current_a_a"),
+}
+_LEAST_SHARE: Final = 0.2
+"""Experiments stay inside a safe band that is at least this part of the range."""
+_LEAST_CURRENT_A: Final = 6.0
+"""A charger charges with no less (IEC 61851-1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The range of set-points, and the safe one."""
+
+    quantity: str
+    response: str
+    """Quantity that is read to see what the device does."""
+    low: float
+    """Least set-point that the experiments command, besides the safe one."""
+    high: float
+    span: float
+    """The actuator's whole range, to which its ramp refers."""
+    safe: float
+    """Set-point that the device is left at."""
+    band: SafeBand | None
+    """What must be measured at the end; None: nothing is known of it."""
+    danger: str
+    leaves_band: bool
+    """Whether set-points of the experiments lie outside of the safe band."""
+
+    @property
+    def same_unit(self) -> bool:
+        """Whether a settled response is the set-point itself."""
+        return (self.quantity, self.response) in _SAME_UNIT
+
+    @property
+    def unit(self) -> str:
+        """Unit of the set-point."""
+        ending = self.quantity.rpartition("_")[2]
+        return {"w": "W", "a": "A"}.get(ending, "")
+
+
+def limits_of(
+    profile: DeviceProfile, actuator: Actuator, readable: tuple[str, ...], highest: float | None
+) -> Limits:
+    """Return what may be commanded to an actuator.
+
+    Args:
+        profile: of the device.
+        actuator: of which only range, default and safe band are looked at.
+        readable: quantities that can be read.
+        highest: no set-point above this, in the unit of the quantity; None: its own upper end.
+
+    Raises:
+        ProbeError: nothing shows what it does, or nothing is left to command.
+    """
+    candidates = RESPONSES.get(actuator.quantity, ())
+    response = next((name for name in candidates if name in readable), None)
+    if response is None:
+        raise ProbeError(f"{profile.name}: no quantity shows what {actuator.quantity} does")
+    high = actuator.high if highest is None else min(highest, actuator.high)
+    low = max(actuator.low, 0.0) if actuator.quantity != "power_setpoint_w" else actuator.low
+    if actuator.quantity == "current_setpoint_a":
+        low = max(low, _LEAST_CURRENT_A)
+    band = actuator.safe
+    inside = band is not None and band.quantity == response
+    safe = actuator.default
+    leaves = band is not None
+    if band is not None and inside:
+        safe = min(max(safe, band.low), band.high)
+        wide = min(high, band.high) - max(low, band.low)
+        if wide >= _LEAST_SHARE * (actuator.high - actuator.low):
+            low, high, leaves = max(low, band.low), min(high, band.high), False
+    if high - low < 0.05 * (actuator.high - actuator.low):
+        raise ProbeError(
+            f"{profile.name}: {low:g} … {high:g} is too narrow a range for {actuator.quantity}; "
+            "allow more power"
+        )
+    span = actuator.high - actuator.low
+    return Limits(
+        quantity=actuator.quantity,
+        response=response,
+        low=low,
+        high=high,
+        span=span,
+        safe=safe,
+        band=band,
+        danger=actuator.danger,
+        leaves_band=leaves,
+    )
