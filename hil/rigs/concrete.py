@@ -22,7 +22,7 @@ class RigSetup:
 
     rig: Rig
     profiles: Mapping[str, DeviceProfile]
-    """By device id of the rig."""
+    """By the name under which its devices have them (`RigDevice.profile`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,10 @@ def concrete(setup: RigSetup, actuators: Sequence[Actuator] = ()) -> tuple[Concr
     places = {actuator.id: k for k, actuator in enumerate(actuators)}
     taken: Counter[str] = Counter()
     for entry in setup.rig.devices:
-        profile, bus = setup.profiles[entry.id], setup.rig.bus(entry.bus)
+        profile, bus = setup.profiles[entry.profile], setup.rig.bus(entry.bus)
         for name, serves in _instances(entry, actuators):
+            if entry.emulated and actuators and serves and not _wanted(serves, places):
+                continue
             is_modbus = profile.modbus is not None
             unit = 0
             if profile.modbus is not None:
@@ -98,6 +100,15 @@ def made_up_ieee(name: str) -> str:
     """Return the Zigbee address of an emulated device that the rig file gives none."""
     digest = hashlib.sha256(name.encode()).digest()[:5]
     return ":".join([_MAKER, *(f"{byte:02x}" for byte in digest)])
+
+
+def _wanted(serves: Sequence[str], places: Mapping[str, int]) -> bool:
+    """Return whether a site with these actuators has anything that a device serves."""
+    for name in serves:
+        kind, _, own = name.partition(".")
+        if kind not in {"load", "charger", "battery"} or (own or kind) in places:
+            return True
+    return False
 
 
 def _instances(
