@@ -48,6 +48,10 @@ class Replies:
         self._acked.append({})
         return len(self._sent_us) - 1
 
+    def withdraw(self, seq: int) -> None:
+        """Take back a command that did not leave; replies to its number count for nothing."""
+        self._due[seq] = ()
+
     @property
     def next_byte(self) -> int:
         """Return the byte of the number that `begin` gives next."""

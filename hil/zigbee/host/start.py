@@ -133,10 +133,14 @@ class _Start:
             await self._resume()
         else:
             await self._form()
+        again = self._expect(mt.SYS_RESET_IND, lambda data: True)
         info = await self._network()
         self._check(info)
         await self._register()
         ieee = int.from_bytes(_exactly(await self._link.request(mt.SYS_GET_EXT_ADDR), 8), "little")
+        if again.done():
+            raise LinkError("the coordinator was reset while it was started")
+        again.cancel()
         return Coordinator(
             ieee=ieee,
             product=product,

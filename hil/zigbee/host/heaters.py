@@ -1,0 +1,185 @@
+"""Power-controlled heaters: one broadcast sets the watts of up to twelve, each acknowledges.
+
+Layout of the cluster: `hil.zigbee.heater`. This is the path that a control loop takes each step,
+so frames are put together and taken apart here without detours.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Final
+
+from ....sim.edge.channel import STATUS_SENT
+from ...rig import ReadingError, RigError
+from .. import heater, zcl, zcl_types
+from ..binary import ieee_text
+from ..mt_messages import BROADCAST_LISTENING
+from ..slots import NOT_SENT, Replies, Report
+from .attributes import read, scaling, write
+from .devices import Device
+from .host import ALL_ENDPOINTS, ZigbeeHost
+
+_HEAD: Final = struct.Struct("<BHBBBBB")
+"""Frame control, manufacturer, sequence, command; flags, sequence of the command, count."""
+_PAIR: Final = struct.Struct("<BI")
+_ACK: Final = struct.Struct("<BHBBBBI")
+"""Frame control, manufacturer, sequence, command; sequence of the command, slot, power."""
+_FROM_HOST: Final = zcl.CLUSTER_COMMAND | zcl.MANUFACTURER_SPECIFIC | zcl.NO_DEFAULT_RESPONSE
+_KIND: Final = zcl.CLUSTER_COMMAND | zcl.MANUFACTURER_SPECIFIC | zcl.FROM_SERVER
+_ACK_WANTED: Final = 1
+_ACTIVE_POWER: Final = 0x050B
+_MULTIPLIER: Final = 0x0604
+_DIVISOR: Final = 0x0605
+_SLACK: Final = 1.2
+"""A heater that measures more than so much of its rated power measures wrong."""
+
+
+class HeaterSlots:
+    """Heaters by slot: set-points, acks, power reports."""
+
+    def __init__(
+        self,
+        host: ZigbeeHost,
+        slots: Mapping[int, int],
+        rated_w: Mapping[int, float] | None = None,
+    ) -> None:
+        """Bind slots to IEEE addresses.
+
+        With `rated_w`, power reports beyond 1.2 times a slot's rating (or below −5 % of it) are
+        refused.
+        """
+        self._host = host
+        self._slot_of = {ieee: slot for slot, ieee in slots.items()}
+        if len(self._slot_of) != len(slots):
+            raise RigError("two slots have the same heater")
+        self._rated_w = dict(rated_w or {})
+        self._slots = dict(slots)
+        self._power_factor = dict.fromkeys(slots, 1.0)
+        self.accepted_w: dict[int, float] = {}
+        """What each heater last said that it took over, by slot."""
+        self.power_reports: dict[int, Report] = {}
+        """The newest power that each heater measured, by slot."""
+        self.replies = Replies()
+        self.wrong = 0
+        """Acks and reports that cannot be: of another slot, or out of range."""
+        self.refused_slots: dict[int, str] = {}
+        host.receiver.on_cluster[heater.CLUSTER] = self._ack
+        host.receiver.on_report.append(self._report)
+
+    async def start(self) -> None:
+        """Find the heaters, check that each has the slot that the rig gives it.
+
+        A heater that has another slot is told its own. Raises `RigError` for one that is not a
+        heater, or that keeps another slot; `ReadingError` for one that does not answer.
+        """
+        for slot, ieee in self._slots.items():
+            await self._host.network.find(ieee)
+            found = await self._read(ieee, (heater.ATTRIBUTE_SLOT, heater.ATTRIBUTE_RATED))
+            if found.get(heater.ATTRIBUTE_SLOT) != slot:
+                await self._assign(ieee, slot)
+            rated = found.get(heater.ATTRIBUTE_RATED)
+            if isinstance(rated, int) and slot not in self._rated_w and rated > 0:
+                self._rated_w[slot] = rated / 100
+            try:
+                scale = await read(
+                    self._host, ieee, zcl.ELECTRICAL_MEASUREMENT, (_MULTIPLIER, _DIVISOR)
+                )
+                self._power_factor[slot] = scaling(scale, _MULTIPLIER, _DIVISOR)
+            except ReadingError as error:
+                self.refused_slots[slot] = str(error)
+
+    async def set_power(self, powers_w: Mapping[int, float]) -> tuple[int, int]:
+        """Send set-points in W by slot, at most twelve a broadcast.
+
+        Returns (sequence number, status) like the direct rig: 0 sent, 1 the coordinator's table is
+        full, 2 the coordinator is away; the number is −1 unless sent. More than twelve go out as
+        several broadcasts under one number; the status is that of the first that fails. Raises
+        `RigError` once the coordinator is given up, `ValueError` for a power that fits no command.
+        """
+        byte = self.replies.next_byte
+        pairs = list(powers_w.items())
+        status, sent = STATUS_SENT, 0
+        t_us = self._host.clock.now_us
+        # The number is taken before the broadcast is confirmed: acks may come first.
+        seq = self.replies.begin(t_us, powers_w.keys())
+        for start in range(0, len(pairs), heater.MAX_LOADS):
+            frame = self._frame(byte, pairs[start : start + heater.MAX_LOADS])
+            status = await self._host.send_to_all(
+                BROADCAST_LISTENING, ALL_ENDPOINTS, heater.CLUSTER, frame
+            )
+            if status != STATUS_SENT:
+                break
+            sent += 1
+        if sent or status == STATUS_SENT:
+            return seq, status
+        self.replies.withdraw(seq)
+        return NOT_SENT, status
+
+    def acked_us(self, seq: int) -> Mapping[int, int]:
+        """Return by slot when the ack to a command came, µs; who has not acked is left out."""
+        return self.replies.acked_us(seq)
+
+    def _frame(self, byte: int, pairs: list[tuple[int, float]]) -> bytes:
+        sequence = self._host.sender.next_sequence()
+        parts = [
+            _HEAD.pack(
+                _FROM_HOST,
+                heater.MANUFACTURER,
+                sequence,
+                heater.SET_POWER,
+                _ACK_WANTED,
+                byte,
+                len(pairs),
+            )
+        ]
+        for slot, power_w in pairs:
+            raw = round(power_w * 100)
+            if not 0 <= raw < heater.UNCHANGED:
+                raise ValueError(f"a power of {power_w} W for slot {slot} does not fit the command")
+            parts.append(_PAIR.pack(slot, raw))
+        return b"".join(parts)
+
+    def _ack(self, device: Device, payload: bytes, t_us: int) -> bool:
+        """Take an encoded frame of the heaters' cluster if it is an ack."""
+        if len(payload) != _ACK.size:
+            return False
+        control, manufacturer, _, command, byte, slot, raw = _ACK.unpack(payload)
+        if (
+            control & ~zcl.NO_DEFAULT_RESPONSE != _KIND
+            or manufacturer != heater.MANUFACTURER
+            or command != heater.ACK
+        ):
+            return False
+        if self._slot_of.get(device.ieee) != slot:
+            self.wrong += 1
+        elif self.replies.reply(byte, slot, t_us):
+            self.accepted_w[slot] = raw / 100
+        return True
+
+    def _report(
+        self, ieee: int, cluster: int, attribute: int, value: zcl_types.Value, t_us: int
+    ) -> None:
+        if cluster != zcl.ELECTRICAL_MEASUREMENT or attribute != _ACTIVE_POWER:
+            return
+        slot = self._slot_of.get(ieee)
+        if slot is None or not isinstance(value, int):
+            return
+        power_w = value * self._power_factor[slot]
+        rated_w = self._rated_w.get(slot)
+        if rated_w is not None and not -0.05 * rated_w <= power_w <= _SLACK * rated_w:
+            self.wrong += 1
+            return
+        self.power_reports[slot] = Report(power_w, t_us)
+
+    async def _read(self, ieee: int, attributes: tuple[int, ...]) -> dict[int, zcl_types.Value]:
+        return await read(
+            self._host, ieee, heater.CLUSTER, attributes, manufacturer=heater.MANUFACTURER
+        )
+
+    async def _assign(self, ieee: int, slot: int) -> None:
+        record = zcl.Attribute(heater.ATTRIBUTE_SLOT, zcl_types.UINT8, slot)
+        await write(self._host, ieee, heater.CLUSTER, [record], manufacturer=heater.MANUFACTURER)
+        found = await self._read(ieee, (heater.ATTRIBUTE_SLOT,))
+        if found.get(heater.ATTRIBUTE_SLOT) != slot:
+            raise RigError(f"heater {ieee_text(ieee)} does not take slot {slot}")
