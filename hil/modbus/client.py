@@ -1,47 +1,225 @@
 """The Modbus client: the only module that knows pymodbus.
 
 pymodbus changes its interface between minor versions; whatever it needs to be told stays here.
+
+Its client opens the connection, TCP, TLS or serial, and its framers make frames and find them in
+what comes. Ours is what is accepted as an answer, and waiting for it: pymodbus (3.16) takes an
+answer with transaction number 0 or of another function for the right one, passes over an odd
+length, waits on after the connection is gone, and lets what it cannot decode raise into the event
+loop. Here an answer has the unit, number and function of its request and exactly the length that
+was asked for; anything else is an error, never a value.
+
+Each connection is a new client of pymodbus: it would hand its protocol object from one connection
+to the next, and take what the old one still says for the new one's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ConnectionException, ModbusException
-from pymodbus.pdu import ModbusPDU
+from pymodbus.framer import FramerType
 
 from ...sim.clock import Clock
 from .. import memory
+from ..wire import Direction, Tap
+from .errors import ModbusError, ModbusLostError, ModbusRefusedError, ModbusSilentError
+from .line import LineSettings, SerialTransport, open_serial
+from .master import RTU_AROUND, ClientCounters, Link, Master
 
-# Its errors come back as exceptions below; without a handler Python would print them as well.
+__all__ = [
+    "ClientCounters",
+    "LineSettings",
+    "ModbusClient",
+    "ModbusError",
+    "ModbusLostError",
+    "ModbusRefusedError",
+    "ModbusSilentError",
+]
+
+# Its errors come back as exceptions of ours; without a handler Python would print them as well.
 logging.getLogger("pymodbus").addHandler(logging.NullHandler())
 
-
-class ModbusError(Exception):
-    """A request brought no usable answer."""
-
-
-class ModbusSilentError(ModbusError):
-    """No answer within the time-out, or no connection."""
+_MBAP: Final = 6
+"""Bytes before those that the length of a TCP frame counts."""
+_MAX_LENGTH: Final = 254
+_TCP_BUFFER: Final = 1 << 20
 
 
-class ModbusRefusedError(ModbusError):
-    """The device answered with an exception code."""
+class _Session(Link):
+    """One connection: a client of pymodbus, and one request at a time on it."""
 
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class ModbusClient:
-    """Reads registers of the units behind one address, one request at a time."""
-
-    def __init__(self, client: AsyncModbusTcpClient, name: str) -> None:
+    def __init__(
+        self, client: AsyncModbusTcpClient, counters: ClientCounters, serial: bool
+    ) -> None:
+        self.why = ""
+        self.extra = False
+        """Whether more came with the last answer than belongs to it."""
+        self.on_frame: Callable[[Direction, bytes], None] | None = None
+        self.on_noise: Callable[[], None] | None = None
         self._client = client
-        self._name = name
+        self._context = context = client.ctx
+        self._framer = context.framer
+        self._counters = counters
+        self._serial = serial
+        self._loop = asyncio.get_running_loop()
+        self._pending: asyncio.Future[bytes] | None = None
+        self._unit = self._number = 0
+        self._create = context.call_create
+        context.call_create = self._call_create
+        context.trace_connect = self._connection
+        received = self._received_serial if serial else self._received_tcp
+        context.callback_data = lambda data, addr=None: received(data)  # type: ignore[method-assign]
+        if not serial:
+            # Late answers and new ones may come in one piece.
+            context.max_buffer_size = _TCP_BUFFER
+
+    async def open(self) -> bool:
+        """Connect; False: `why` says why not."""
+        self.why = "no answer in time"
+        return bool(await self._client.connect()) and self.alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection stands, as far as this end knows."""
+        transport = self._context.transport
+        return transport is not None and not transport.is_closing()
+
+    def close(self, why: str = "closed") -> None:
+        """Give the connection up; what is waited for fails."""
+        transport = self._context.transport
+        self._client.close()
+        if isinstance(transport, asyncio.Transport) and not self._serial:
+            # At once: a peer that is gone would hold up a polite good-bye.
+            transport.abort()
+        self._fail(ModbusLostError(why))
+
+    def send(self, unit: int, pdu: bytes) -> int:
+        """Write a request; return how many bytes it is."""
+        if not self.alive:
+            raise ModbusLostError("no connection")
+        self._unit = unit
+        # Over TCP 0 is never sent: it is what devices answer with that do not keep the number.
+        self._number = 0 if self._serial else self._number % 0xFFFF + 1
+        frame = self._framer.encode(pdu, unit, self._number)
+        if self.on_frame is not None:
+            self.on_frame("request", frame)
+        if self._serial:
+            self._context.recv_buffer = b""
+            self.extra = False
+        self._context.transport.write(frame)  # type: ignore[attr-defined]
+        return len(frame)
+
+    async def exchange(self, unit: int, pdu: bytes, timeout_s: float) -> bytes:
+        """Send a request; return function and data of the first answer to it.
+
+        Raises `ModbusLostError`, or `TimeoutError`.
+        """
+        if self._pending is not None:
+            raise ModbusError("another request is under way")
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        self._pending = future
+        timer = self._loop.call_later(timeout_s, self._fail, TimeoutError())
+        try:
+            self.send(unit, pdu)
+            return await future
+        finally:
+            self._pending = None
+            timer.cancel()
+
+    async def _call_create(self) -> Any:
+        try:
+            return await self._create()
+        except Exception as error:
+            # pymodbus logs the reason and forgets it, and a wrong setting is not an OSError.
+            self.why = str(error) or type(error).__name__
+            raise OSError(self.why) from error
+
+    def _connection(self, stands: bool) -> None:
+        if not stands:
+            self._fail(ModbusLostError("the connection broke"))
+
+    def _fail(self, error: Exception) -> None:
+        if self._pending is not None and not self._pending.done():
+            self._pending.set_exception(error)
+
+    def _received_tcp(self, data: bytes) -> int:
+        """Take the whole frames of what has come so far; return how long they are."""
+        used = 0
+        while len(data) - used >= _MBAP:
+            length = int.from_bytes(data[used + 4 : used + _MBAP], "big")
+            if data[used + 2 : used + 4] != b"\0\0" or not 2 <= length <= _MAX_LENGTH:
+                self._counters.unusable += 1
+                self.close("what came is not Modbus TCP: its frames cannot be told apart")
+                return len(data)
+            end = used + _MBAP + length
+            if end > len(data):
+                break
+            self._take(data[used:end])
+            used = end
+        return used
+
+    def _received_serial(self, data: bytes) -> int:
+        if self._pending is not None and not self._pending.done():
+            return self._take(data)
+        # After an answer, or for nobody.
+        self.extra = True
+        if self.on_frame is not None:
+            self.on_frame("answer", data)
+        if self.on_noise is not None:
+            self.on_noise()
+        return len(data)
+
+    def _take(self, data: bytes) -> int:
+        try:
+            used, unit, number, pdu = self._framer.decode(data)
+        except Exception:
+            # What it cannot decode may raise anything; it must not reach the event loop.
+            used, unit, number, pdu = len(data), -1, 0, b""
+        if used == 0:
+            return 0
+        if self.on_frame is not None:
+            self.on_frame("answer", data[:used])
+        waiting = self._pending is not None and not self._pending.done()
+        if not pdu or unit != self._unit or number != self._number:
+            self._counters.unusable += 1
+        elif waiting and self._pending is not None:
+            self.extra = self._serial and len(data) != len(pdu) + RTU_AROUND
+            self._pending.set_result(pdu)
+        return used
+
+
+class ModbusClient(Master):
+    """Asks the units behind one address, one request at a time.
+
+    `timeout_s` is how long an answer is waited for, in simulated time, besides what bytes take on
+    a serial line.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        create: Callable[[asyncio.Protocol], Any] | None,
+        *,
+        name: str,
+        timeout_s: float,
+        address: tuple[str, int, ssl.SSLContext | None] | None = None,
+        line: LineSettings | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        """Take the parts of a client; `in_memory`, `tcp` and `serial` put them together.
+
+        `create(protocol)` is a coroutine that joins pymodbus's protocol to the other end and
+        returns the transport; None: pymodbus connects to `address` itself.
+        """
+        super().__init__(clock, self._new_link, name=name, timeout_s=timeout_s, line=line, tap=tap)
+        self._create = create
+        self._address = address or (name, 0, None)
+        self._framer = FramerType.SOCKET if line is None else FramerType.RTU
 
     @classmethod
     def in_memory(
@@ -52,55 +230,81 @@ class ModbusClient:
         name: str,
         one_way_us: int,
         timeout_s: float,
+        line: LineSettings | None = None,
+        tap: Tap | None = None,
     ) -> ModbusClient:
         """Return a client of a server in memory; `server()` makes its end of each connection.
 
-        Must be called in a coroutine that the clock runs. `one_way_us` is the delay of a message
-        in each direction, `timeout_s` what the client waits for an answer, in simulated time.
+        Must be used in coroutines that the clock runs. `one_way_us` is the delay of a message in
+        each direction; with a `line` the frames are those of RTU.
         """
-        client = AsyncModbusTcpClient(name, name=name, timeout=timeout_s, retries=0)
-        context = client.ctx
 
-        async def create() -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-            near = memory.connect(clock, context, server(), one_way_us)  # type: ignore[arg-type]
-            return near, context
+        async def create(protocol: asyncio.Protocol) -> asyncio.Transport:
+            return memory.connect(clock, protocol, server(), one_way_us)
 
-        # Instead of the loop's `create_connection`, the only place where it would open a socket.
-        context.call_create = create
-        return cls(client, name)
+        return cls(clock, create, name=name, timeout_s=timeout_s, line=line, tap=tap)
 
-    async def connect(self) -> None:
-        """Open the connection; raises `ModbusSilentError` when nobody answers."""
-        if not await self._client.connect():
-            raise ModbusSilentError(f"{self._name}: no connection")
+    @classmethod
+    def tcp(
+        cls,
+        clock: Clock,
+        host: str,
+        port: int,
+        *,
+        name: str,
+        timeout_s: float,
+        tls: ssl.SSLContext | None = None,
+        tap: Tap | None = None,
+    ) -> ModbusClient:
+        """Return a client of a server at an address; with `tls` each shows the other who it is."""
+        address = host, port, tls
+        return cls(clock, None, address=address, name=name, timeout_s=timeout_s, tap=tap)
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+    @classmethod
+    def serial(
+        cls,
+        clock: Clock,
+        path: str,
+        line: LineSettings,
+        *,
+        name: str,
+        timeout_s: float,
+        tap: Tap | None = None,
+    ) -> ModbusClient:
+        """Return a client of the units on a serial port, a real or a pseudo one.
 
-    async def read_input(self, unit: int, address: int, count: int) -> bytes:
-        """Return `count` input registers (function 4) as bytes, high byte first."""
-        request = self._client.read_input_registers(address, count=count, device_id=unit)
-        return await self._registers(request, unit, address, count)
+        The port is opened here and not by pymodbus, which needs pyserial for it and cannot set a
+        parity on a pseudo terminal.
+        """
 
-    async def read_holding(self, unit: int, address: int, count: int) -> bytes:
-        """Return `count` holding registers (function 3) as bytes, high byte first."""
-        request = self._client.read_holding_registers(address, count=count, device_id=unit)
-        return await self._registers(request, unit, address, count)
+        async def create(protocol: asyncio.Protocol) -> asyncio.Transport:
+            fd = open_serial(path, line)
+            return SerialTransport(asyncio.get_running_loop(), fd, protocol, path)
 
-    async def _registers(
-        self, request: Awaitable[ModbusPDU], unit: int, address: int, count: int
-    ) -> bytes:
-        where = f"{self._name}, unit {unit}, registers {address}…{address + count - 1}"
-        try:
-            answer = await request
-        except ConnectionException as error:
-            raise ModbusSilentError(f"{where}: no connection") from error
-        except ModbusException as error:
-            raise ModbusSilentError(f"{where}: no answer") from error
-        if answer.isError():
-            code = int(getattr(answer, "exception_code", 0))
-            raise ModbusRefusedError(f"{where}: refused with code {code}", code)
-        if len(answer.registers) != count:
-            raise ModbusError(f"{where}: {len(answer.registers)} registers came back")
-        return b"".join(register.to_bytes(2, "big") for register in answer.registers)
+        return cls(clock, create, name=name, timeout_s=timeout_s, line=line, tap=tap)
+
+    def _new_link(self) -> Link:
+        """Return a client of pymodbus's that is not connected yet."""
+        host, port, tls = self._address
+        client = AsyncModbusTcpClient(
+            host,
+            port=port,
+            framer=self._framer,
+            name=self.name,
+            timeout=self._timeout_s,
+            retries=0,
+            reconnect_delay=0,
+        )
+        context, create = client.ctx, self._create
+        if create is not None:
+
+            async def joined() -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+                return await create(cast(asyncio.Protocol, context)), context
+
+            # Instead of the loop's `create_connection`.
+            context.call_create = joined
+        elif tls is not None:
+            # Not pymodbus's TLS client: its framer takes every piece for a whole frame.
+            context.comm_params.sslctx = tls
+            context.init_setup_connect_listen(host, port)
+        return _Session(client, self.counters, self._framer is FramerType.RTU)
