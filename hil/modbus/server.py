@@ -28,6 +28,7 @@ MODBUS_TLS_PORT: Final = 802
 
 _BUFFER: Final = 16384
 _BACKLOG: Final = 128
+_SOCKET_BUFFER: Final = 65536
 _RETRY_S: Final = 0.25
 
 
@@ -191,6 +192,9 @@ class ModbusServer:
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+            # Connections inherit these: a client that does not read takes little memory here, too.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER)
         except OSError as error:
             raise ServeError(
                 f"{host}, port {port}: cannot be listened at: {error.strerror or error}"
