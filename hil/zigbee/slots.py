@@ -52,11 +52,6 @@ class Replies:
         """Take back a command that did not leave; replies to its number count for nothing."""
         self._due[seq] = ()
 
-    @property
-    def next_byte(self) -> int:
-        """Return the byte of the number that `begin` gives next."""
-        return len(self._sent_us) & 0xFF
-
     def reply(self, byte: int, slot: int, t_us: int) -> bool:
         """Take note of a slot's reply; return whether it belongs to a command."""
         newest = len(self._sent_us) - 1

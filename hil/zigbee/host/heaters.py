@@ -97,14 +97,12 @@ class HeaterSlots:
         several broadcasts under one number; the status is that of the first that fails. Raises
         `RigError` once the coordinator is given up, `ValueError` for a power that fits no command.
         """
-        byte = self.replies.next_byte
         pairs = list(powers_w.items())
         status, sent = STATUS_SENT, 0
-        t_us = self._host.clock.now_us
         # The number is taken before the broadcast is confirmed: acks may come first.
-        seq = self.replies.begin(t_us, powers_w.keys())
+        seq = self.replies.begin(self._host.clock.now_us, frozenset(powers_w))
         for start in range(0, len(pairs), heater.MAX_LOADS):
-            frame = self._frame(byte, pairs[start : start + heater.MAX_LOADS])
+            frame = self._frame(seq & 0xFF, pairs[start : start + heater.MAX_LOADS])
             status = await self._host.send_to_all(
                 BROADCAST_LISTENING, ALL_ENDPOINTS, heater.CLUSTER, frame
             )

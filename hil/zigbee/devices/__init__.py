@@ -1,0 +1,1 @@
+"""Emulated Zigbee end devices: clusters, reporting, joining, built from device profiles."""
