@@ -94,6 +94,7 @@ class Bridge:
             await self._drop()
             raise RigError(str(error)) from error
         self._task = asyncio.ensure_future(self._keep_up())
+        self._task.add_done_callback(self._receiving_ended)
         try:
             await self._wait(lambda: self.online, limit_us, self._offline_text)
             await self._health(limit_us)
@@ -183,6 +184,11 @@ class Bridge:
                 self._went_down()
                 await self._drop()
                 await self._reconnect(error)
+
+    def _receiving_ended(self, task: asyncio.Task[None]) -> None:
+        # Whatever ends it that nobody foresaw must not leave the driver waiting.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(f"the conversation with zigbee2mqtt broke off: {error!r}")
 
     async def _reconnect(self, cause: BrokerError) -> None:
         wait_s = self._settings.backoff_s

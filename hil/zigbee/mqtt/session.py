@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
 
 _QUEUE: Final = 20_000
 """Messages that may wait for the driver; what comes on top is dropped by the client."""
@@ -201,7 +202,7 @@ def _tls_context(settings: BrokerSettings) -> ssl.SSLContext:
 
 
 def _connect_error(settings: BrokerSettings, error: aiomqtt.MqttError) -> BrokerError:
-    if isinstance(error, aiomqtt.MqttConnectError):
+    if isinstance(error, MqttConnectError):
         code = getattr(error.rc, "value", error.rc)
         words = str(error).partition("] ")[2] or str(error)
         if code in _UNAVAILABLE:
