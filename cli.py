@@ -144,7 +144,10 @@ def run(
     seed: Annotated[
         list[int] | None, typer.Option(help="Seed instead of the scenario's. Repeatable.")
     ] = None,
-    rig: Annotated[str | None, typer.Option(envvar="WATTBENCH_RIG", help="direct or echo.")] = None,
+    rig: Annotated[
+        str | None,
+        typer.Option(envvar="WATTBENCH_RIG", help="direct, emulated, or a rig file (lab.yaml)."),
+    ] = None,
     clock: Annotated[
         str | None, typer.Option(envvar="WATTBENCH_CLOCK", help="virtual or wall.")
     ] = None,

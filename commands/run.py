@@ -118,6 +118,7 @@ def _run(options: RunOptions, report: RunReport) -> None:
     from ..hil.bench import Bench
     from ..hil.progress import shown
     from ..hil.safestate import StopSignals
+    from .setup import setup_of
 
     with StopSignals(), shown() as progress:
         scenario = _scenario(options)
@@ -132,7 +133,14 @@ def _run(options: RunOptions, report: RunReport) -> None:
             else:
                 _finish_record(result, report)
 
-        bench = Bench(scenario, options.out, measure=measure, on_result=finish, progress=progress)
+        bench = Bench(
+            scenario,
+            options.out,
+            measure=measure,
+            on_result=finish,
+            progress=progress,
+            rig=setup_of(scenario.rig, scenario),
+        )
         report.planned = [
             (policy.label, seed) for seed in scenario.seeds for policy in scenario.policies
         ]
@@ -159,7 +167,6 @@ def _scenario(options: RunOptions) -> Scenario:
         raise UsageError(f"--factor is {options.factor:g}; allowed: more than 0, at most 1000")
     if any(seed < 0 or seed > 2**53 for seed in options.seeds):
         raise UsageError("--seed: allowed: 0 … 2^53")
-    _one_of("--rig", options.rig, ("direct", "echo"))
     changes: dict[str, Any] = {"clock": clock}
     if options.rig is not None:
         changes["rig"] = options.rig
@@ -235,10 +242,13 @@ def _exit_code_of(problem: Exception) -> int | None:
     from ..hil.selection import UnknownPolicyError
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.library import UnknownScenarioError
+    from ..scenarios.rigs import UnknownRigError
     from ..sim.profiles.findings import ProfileError
+    from .setup import SetupError
 
-    usage = (ScenarioErrors, UnknownScenarioError, UnknownPolicyError, UsageError, ProfileError)
-    if isinstance(problem, (*usage, PolicyError, FolderError)):
+    named = (UnknownScenarioError, UnknownPolicyError, UnknownRigError)
+    usage = (ScenarioErrors, UsageError, SetupError, ProfileError, PolicyError, FolderError)
+    if isinstance(problem, (*named, *usage)):
         return EXIT_USAGE
     if isinstance(problem, RigError):
         return EXIT_RIG

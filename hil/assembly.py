@@ -23,8 +23,10 @@ from ..sim.profiles.build import SiteProfiles
 from ..sim.profiles.config import ProfilesConfig
 from . import identity
 from .loop import ControlLoop, EventSink, LoopSettings
-from .rig import Driver, RigName, build_driver
+from .rig import DirectDriver, Driver
+from .rigs.concrete import RigSetup
 from .streams import Log
+from .world import World
 
 
 class ClockSettings(Protocol):
@@ -75,8 +77,8 @@ class Experiment(Protocol):
         """What comes to the plant from outside."""
 
     @property
-    def rig(self) -> RigName:
-        """How the loop reaches the plant."""
+    def rig(self) -> str:
+        """Name of the rig."""
 
     @property
     def clock(self) -> ClockSettings:
@@ -131,12 +133,19 @@ def loop_settings(clock: ClockSettings) -> LoopSettings:
 
 def assemble(
     experiment: Experiment,
-    clock: Clock,
+    world: World,
     policy: PolicyConfig,
     seed: int,
     profiles: SiteProfiles,
+    setup: RigSetup | None = None,
 ) -> Parts:
-    """Build plant, agent and driver for one run; raises `PolicyError` if the policy cannot be."""
+    """Build plant, agent and driver for one run; without a `setup` the rig is `direct`.
+
+    Raises:
+        PolicyError: the policy cannot be built.
+        RigError: the rig cannot be what it says.
+    """
+    clock = world.clock
     settings = loop_settings(experiment.clock)
     plant = plants.build(
         experiment.plant.kind,
@@ -153,7 +162,12 @@ def assemble(
     if experiment.edge.device.report_period_s is None:
         reports = []
     log = Log(settings.steps, plant.actuators, reports)
-    driver = build_driver(experiment.rig, clock, plant)
+    if setup is None:
+        return Parts(clock, plant, agent, DirectDriver(clock, plant), log, settings, agent.safe_w)
+    # Late: codecs and clients of buses, which the direct rig does not need.
+    from .rig_parts import attach
+
+    plant, driver = attach(experiment, setup, world, plant, seed)
     return Parts(clock, plant, agent, driver, log, settings, agent.safe_w)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..agents.policy import PolicyConfig, PolicyError
 from ..evaluation.record import RecordError
-from ..sim.clock import US_PER_S, VirtualClock, build_clock, to_us
+from ..sim.clock import US_PER_S, VirtualClock, to_us
 from ..sim.profiles.build import SiteProfiles
 from ..sim.profiles.build import build as build_profiles
 from .assembly import Experiment, assemble, build_loop, loop_settings, record_header
@@ -22,7 +22,9 @@ from .execute import Measure, Measurements, Outcome, execute, session
 from .loop import LoopSettings
 from .progress import Progress, Silent
 from .rig import RigError
+from .rigs.concrete import RigSetup
 from .safestate import StopSignals
+from .world import World, open_world
 
 _WARM_UP_S = 5.0
 
@@ -50,6 +52,7 @@ class Bench:
         measure: Measure,
         on_result: Callable[[RunResult], None] = lambda result: None,
         progress: Progress | None = None,
+        rig: RigSetup | None = None,
     ) -> None:
         """Prepare; nothing is written yet.
 
@@ -61,6 +64,7 @@ class Bench:
             measure: measures a record.
             on_result: told of each record as soon as it is closed, baselines included.
             progress: told how far each run is.
+            rig: the devices that stand between loop and plant; None: function calls.
         """
         self.experiment = experiment
         self._out = out
@@ -69,6 +73,7 @@ class Bench:
         self._progress: Progress = Silent() if progress is None else progress
         self._settings = loop_settings(experiment.clock)
         self._warm: set[str] = set()
+        self._rig = rig
 
     def run(self) -> list[RunResult]:
         """Run baselines, then policies, for every seed; a signal ends the run and all after it.
@@ -116,7 +121,7 @@ class Bench:
         profiles = self._profiles(seed)
         for policy, _ in self._schedule():
             with VirtualClock() as clock:
-                assemble(self.experiment, clock, policy, seed, profiles)
+                assemble(self.experiment, World(clock), policy, seed, profiles)
         return profiles
 
     def _schedule(self) -> Iterator[tuple[PolicyConfig, bool]]:
@@ -153,8 +158,8 @@ class Bench:
         experiment = self.experiment
         self._warm_up(policy, seed, profiles)
         place = folder / f"{'baseline-' if baseline else ''}{policy.label}-seed{seed}"
-        with build_clock(experiment.clock.mode, experiment.clock.factor) as clock:
-            parts = assemble(experiment, clock, policy, seed, profiles)
+        with open_world(experiment, self._rig, seed, profiles) as world:
+            parts = assemble(experiment, world, policy, seed, profiles, self._rig)
             header = record_header(experiment, parts, policy, seed, profiles, baselines)
             label = f"{experiment.name} · {policy.label} · seed {seed}"
             self._progress.start(label, self._settings.duration_us)
@@ -189,7 +194,7 @@ class Bench:
         duration_us = min(to_us(_WARM_UP_S), full.duration_us)
         short = LoopSettings(duration_us, full.period_us, full.decision_delay_us, full.refresh_us)
         with VirtualClock() as clock:
-            parts = assemble(self.experiment, clock, policy, seed, profiles)
+            parts = assemble(self.experiment, World(clock), policy, seed, profiles)
             loop = build_loop(parts, _NoEvents(), lambda t_us: None, short)
             try:
                 clock.run(session(parts.driver, loop))

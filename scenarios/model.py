@@ -145,8 +145,9 @@ class Scenario(Model):
     """What lies between truth and reading, and between command and effect."""
     profiles: ProfilesConfig = ProfilesConfig()
     """Place, sun and household."""
-    rig: Literal["direct", "echo"] = "direct"
-    """direct: function calls, no bytes; echo: the meter is read as Modbus bytes in memory."""
+    rig: Literal["direct", "emulated"] = "direct"
+    """direct: function calls, no bytes; emulated: devices that speak Modbus and Zigbee. A rig file
+    is named on the command line (`--rig lab.yaml`)."""
     clock: Clock
     policies: tuple[PolicyConfig, ...] = Field(min_length=1, max_length=32)
     """The policies that are judged."""

@@ -1,0 +1,49 @@
+"""Which rig a run takes place on: what a name stands for, and whether it can be that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ..hil.rigs.concrete import RigSetup
+    from ..scenarios.model import Scenario
+
+DIRECT: Final = "direct"
+EMULATED: Final = "emulated"
+_DEFAULT_RIG: Final = "export"
+"""The shipped rig that `emulated` stands for."""
+
+
+class SetupError(Exception):
+    """A rig cannot realise a scenario; a line each says why."""
+
+
+def setup_of(rig: str, scenario: Scenario) -> RigSetup | None:
+    """Return the rig that a name or path stands for, None for `direct`.
+
+    Args:
+        rig: `direct`, `emulated`, the name of a shipped rig, or the path of a rig file.
+        scenario: overrides of the command line are already in it.
+
+    Raises:
+        SetupError: the rig cannot realise the scenario.
+        ScenarioErrors: the rig file is not valid.
+        UnknownRigError: no shipped rig has that name.
+    """
+    if rig == DIRECT:
+        from ..sim.faults import refusal_without_bytes
+
+        refusal = refusal_without_bytes(scenario.faults, rig)
+        if refusal is not None:
+            raise SetupError(refusal)
+        return None
+    from ..hil.rigs.check import problems
+    from ..hil.rigs.concrete import RigSetup
+    from ..scenarios.rigs import load_profiles, load_rig
+
+    model = load_rig(_DEFAULT_RIG if rig == EMULATED else rig)
+    profiles = load_profiles(model)
+    found = problems(model, profiles, scenario)
+    if found:
+        raise SetupError("\n".join(f"rig '{model.name}': {line}" for line in found))
+    return RigSetup(model, profiles)

@@ -1,0 +1,271 @@
+"""The driver of a rig with devices: meters read, set-points spread over buses, replies collected.
+
+A sample of the grid meter is told from a repeated one by its values: a real meter has no time
+stamp, so a meter whose every value stands still cannot be told from a frozen one, and its reading
+ages. `sampled_us` and `published_us` of a reading are when the values were first seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sim.clock import Clock
+from ..sim.edge import meter
+from ..sim.edge.channel import STATUS_SENT
+from ..sim.edge.meter import METER_FIELDS, MeterReading
+from ..sim.points import Actuator
+from .devices.fields import FieldMap, resolve
+from .emulation.effects import NEVER, Effects
+from .emulation.sources import METER_FIELDS as FIELD_OF
+from .modbus.driver import ModbusDevice
+from .modbus.errors import ModbusError
+from .rig import ReadingError, RigError
+from .zigbee.slots import Report
+
+NO_ANSWER: Final = 3
+"""Status of a command that a device on a wire did not confirm."""
+
+
+class PowerLink(Protocol):
+    """Set-points of several loads at once, through a coordinator."""
+
+    async def set_power(self, powers_w: Mapping[int, float]) -> tuple[int, int]:
+        """Send set-points in W by slot; return (sequence number, status)."""
+
+    def acked_us(self, seq: int) -> Mapping[int, int]:
+        """Return by slot when the reply to a command came."""
+
+    @property
+    def power_reports(self) -> Mapping[int, Report]:
+        """Return by slot the newest power that a load measured."""
+
+
+class WiredActuator:
+    """An actuator that a Modbus device is."""
+
+    def __init__(self, place: int, actuator: Actuator, device: ModbusDevice) -> None:
+        """Find out which quantity of the device is its set-point; raises `RigError` for none."""
+        self.place, self.device = place, device
+        self.quantity, self._per_w = _set_point(actuator, device)
+        self._level: float | None = None
+        self._written_us = 0
+
+    async def write(self, power_w: float, now_us: int, refresh_us: int) -> bool:
+        """Write a set-point unless the device holds it already; return whether it was written."""
+        level = power_w * self._per_w
+        if level == self._level and now_us - self._written_us < refresh_us:
+            return False
+        self._level = None
+        await self.device.write(self.quantity, level)
+        self._level, self._written_us = level, now_us
+        return True
+
+    def forget(self) -> None:
+        """Write the next set-point whatever the device is thought to hold."""
+        self._level = None
+
+
+class RigDriver:
+    """The client side of a rig: the loop's `Driver`."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        actuators: Sequence[Actuator],
+        *,
+        grid: ModbusDevice,
+        pv: ModbusDevice | None,
+        wired: Sequence[WiredActuator],
+        power: PowerLink | None,
+        refresh_us: int,
+        effects: Callable[[], Effects] | None,
+        opening: Sequence[Callable[[], Any]],
+        closing: Sequence[Callable[[], Any]],
+        reports: bool,
+        identity: Callable[[], dict[str, Any]],
+    ) -> None:
+        """Join devices.
+
+        Args:
+            clock: of the run.
+            actuators: of the plant; slots of `power` are their places.
+            grid: the meter at the connection.
+            pv: what measures the PV power; None: it reads as 0.
+            wired: actuators on Modbus.
+            power: loads behind a coordinator.
+            refresh_us: age at which an unchanged set-point on a wire is written again.
+            effects: what the emulated site knows of effects; None: nobody does.
+            opening: coroutines that connect buses, in order.
+            closing: what disconnects them, in order; may be coroutines.
+            reports: whether loads report their power.
+            identity: what the record says about the rig.
+        """
+        self._clock = clock
+        self._grid, self._pv = grid, pv
+        self._wired, self._power = tuple(wired), power
+        self._refresh_us = refresh_us
+        self._effects = effects
+        self._opening, self._closing = tuple(opening), tuple(closing)
+        self._identity = identity
+        self._width = len(actuators)
+        wired_places = {port.place for port in self._wired}
+        self._slots = [
+            k for k in range(self._width) if k not in wired_places and actuators[k].kind == "load"
+        ]
+        self._loads = [k for k, actuator in enumerate(actuators) if actuator.kind == "load"]
+        self._reports = reports
+        known = grid.readings
+        self._fields = [(field, known[name]) for name, field in FIELD_OF.items() if name in known]
+        self._newest: MeterReading | None = None
+        self._sent: list[tuple[int, int, tuple[int, ...]]] = []
+        self._wired_acked: list[dict[int, int]] = []
+
+    async def open(self) -> None:
+        """Connect every bus; raises `RigError` when one is not available."""
+        for opener in self._opening:
+            await opener()
+        known = self._grid.readings
+        self._fields = [(field, known[name]) for name, field in FIELD_OF.items() if name in known]
+
+    async def close(self) -> None:
+        """Disconnect."""
+        for closer in self._closing:
+            result = closer()
+            if asyncio.iscoroutine(result):
+                await result
+
+    async def read(self, t_us: int) -> MeterReading | None:
+        """Read the meter, and the PV power; None before the first sample.
+
+        Raises:
+            ReadingError: the meter did not answer, or not with a value.
+            RigError: it is given up.
+        """
+        if self._pv is None:
+            await self._grid.poll(t_us)
+        elif self._clock.mode == "virtual":
+            await self._grid.poll(t_us)
+            await self._read_pv(t_us)
+        else:
+            await asyncio.gather(self._grid.poll(t_us), self._read_pv(t_us))
+        if self._grid.readings["power_w"].value is None:
+            if self._newest is None:
+                return None
+            raise ReadingError("the grid meter has no value")
+        return self._sampled()
+
+    async def write(self, power_w: NDArray[np.float64]) -> tuple[int, int]:
+        """Send set-points [actuator]; return (sequence number, status).
+
+        The broadcast comes first; refused, nothing goes out by wire either.
+        """
+        now_us = self._clock.now_us
+        number, status = -1, STATUS_SENT
+        if self._power is not None and self._slots:
+            number, status = await self._power.set_power(
+                {slot: float(power_w[slot]) for slot in self._slots}
+            )
+            if status != STATUS_SENT:
+                return -1, status
+        acked: dict[int, int] = {}
+        written: list[int] = []
+        for port in self._wired:
+            try:
+                if await port.write(float(power_w[port.place]), now_us, self._refresh_us):
+                    written.append(port.place)
+                # Also where the device had confirmed this very set-point before.
+                acked[port.place] = self._clock.now_us
+            except (ModbusError, ReadingError):
+                status = NO_ANSWER
+        self._sent.append((now_us, number, tuple(written)))
+        self._wired_acked.append(acked)
+        return len(self._sent) - 1, status
+
+    def reports_w(self, t_us: int) -> NDArray[np.float64] | None:
+        """Return the loads' own power reports that have arrived; None if they send none."""
+        if not self._reports or self._power is None:
+            return None
+        reports = self._power.power_reports
+        values = np.full(len(self._loads), np.nan)
+        for row, place in enumerate(self._loads):
+            report = reports.get(place)
+            if report is not None:
+                values[row] = report.value
+        return values
+
+    def acked_us(self, seq: int) -> NDArray[np.int64]:
+        """Return when each actuator's reply to a command came; −1: it has not."""
+        result = np.full(self._width, NEVER, np.int64)
+        _, number, _ = self._sent[seq]
+        if number >= 0 and self._power is not None:
+            for slot, t_us in self._power.acked_us(number).items():
+                result[slot] = t_us
+        for place, t_us in self._wired_acked[seq].items():
+            result[place] = t_us
+        return result
+
+    def effective_us(self, seq: int) -> NDArray[np.int64]:
+        """Return when each actuator acted on a command, −1: never, or nobody can tell."""
+        if self._effects is None:
+            return np.full(self._width, NEVER, np.int64)
+        effects = self._effects()
+        sent_us, number, written = self._sent[seq]
+        if number >= 0:
+            result = effects.of_broadcast(sent_us, number & 0xFF)
+        else:
+            result = np.full(self._width, NEVER, np.int64)
+        for place in written:
+            result[place] = effects.of_wire(sent_us, place)
+        return result
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the record says about the rig."""
+        return self._identity()
+
+    def _sampled(self) -> MeterReading:
+        values = np.zeros(METER_FIELDS)
+        for field, reading in self._fields:
+            value = reading.value
+            if isinstance(value, float):
+                values[field] = value
+        changed_us = self._grid.changed_us
+        if self._pv is not None:
+            pv_w = self._pv.number("power_w")
+            values[meter.PV_POWER] = pv_w if pv_w == pv_w else 0.0  # noqa: PLR0124 - NaN
+        last = self._newest
+        if last is None or last.sampled_us != changed_us:
+            self._newest = last = MeterReading(values, changed_us, changed_us)
+        last.values = values
+        return last
+
+    async def _read_pv(self, t_us: int) -> None:
+        """Read the PV power; an inverter that is silent at night does not stop the loop."""
+        assert self._pv is not None
+        try:
+            await self._pv.poll(t_us)
+        except (ReadingError, RigError):
+            return
+
+
+def _set_point(actuator: Actuator, device: ModbusDevice) -> tuple[str, float]:
+    """Return the quantity that is an actuator's set-point, and its value per watt."""
+    fields: FieldMap = resolve(device.profile)
+    if actuator.kind == "pv_limit":
+        wanted = {"power_limit_w": 1.0}
+    elif actuator.kind == "charger":
+        phases = sum(share > 0 for share in actuator.phase_shares)
+        wanted = {"current_setpoint_a": 1.0 / (230.0 * phases), "power_setpoint_w": 1.0}
+    else:
+        share = 1.0 / actuator.high_w
+        wanted = {"power_setpoint_w": 1.0, "level": share, "on": share}
+    for quantity, per_w in wanted.items():
+        if fields.writing(quantity) is not None:
+            return quantity, per_w
+    raise RigError(
+        f"device '{device.name}' cannot be '{actuator.id}': it takes none of {', '.join(wanted)}"
+    )

@@ -1,0 +1,243 @@
+"""From a rig to its driver: which device serves what, and how each bus is reached."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ..sim.clock import Clock, to_us
+from ..sim.export.plant import ExportPlant
+from ..sim.plant import Plant
+from ..sim.points import Actuator
+from .devices.fields import resolve
+from .emulation.effects import Effects
+from .emulation.remote import RemotePlant
+from .emulation.rig import EmulatedRig, line_settings
+from .emulation.sources import METER_FIELDS, Site
+from .modbus.bus import ModbusBus
+from .modbus.client import ModbusClient
+from .modbus.driver import ModbusDevice
+from .modbus.tls import client_context
+from .rig import RigError
+from .rig_driver import PowerLink, RigDriver, WiredActuator
+from .rigs.concrete import ConcreteDevice, RigSetup, concrete
+from .rigs.model import Bus, ModbusRtuBus, ModbusTcpBus, ModbusTlsBus, Zigbee2MqttBus, ZnpBus
+from .wire import Tap
+from .wirefaults.targets import FaultTargetError
+from .world import World
+from .zigbee.host import ports
+from .zigbee.host.heaters import HeaterSlots
+from .zigbee.host.host import ZigbeeHost
+from .zigbee.slots import parse_ieee
+
+ONE_WAY_US: Final = 1000
+"""Delay of a message in memory in each direction: a local network, a serial port."""
+
+Where = Mapping[str, dict[str, Any]]
+"""Host and port, or path, of buses whose devices are emulated elsewhere, by bus id."""
+
+
+def attach(
+    experiment: Any,
+    setup: RigSetup,
+    world: World,
+    plant: Plant,
+    seed: int,
+    tap: Tap | None = None,
+) -> tuple[Plant, RigDriver]:
+    """Return the plant as the bench sees it, and the driver of the rig that stands before it.
+
+    Raises:
+        RigError: the rig lacks what the scenario needs, or cannot be emulated.
+    """
+    clock = world.clock
+    effects: Callable[[], Effects] | None = None
+    emulated: EmulatedRig | None = None
+    where: dict[str, dict[str, Any]] = {}
+    seen: Plant = plant
+    if world.process is not None:
+        seen = remote = RemotePlant(world.process, clock, plant)
+        effects = remote.effects
+        by_id = {device.id: device for device in concrete(setup, plant.actuators)}
+        for endpoint in world.process.endpoints:
+            bus = by_id[str(endpoint["device"])].bus.id
+            where[bus] = {k: endpoint[k] for k in ("host", "port", "path") if k in endpoint}
+    elif not setup.rig.real:
+        assert isinstance(plant, ExportPlant)
+        site = Site(plant)
+        try:
+            emulated = EmulatedRig(setup, clock, site=site, seed=seed, faults=experiment.faults)
+        except FaultTargetError as error:
+            raise RigError(f"rig '{setup.rig.name}': {error}") from error
+        effects = lambda: site.effects  # noqa: E731 - one word
+    builder = _Builder(setup, clock, plant.actuators, emulated, where, tap)
+    reports = experiment.edge.device.report_period_s is not None
+    refresh_us = to_us(experiment.clock.refresh_s)
+    return seen, builder.driver(effects, refresh_us=refresh_us, reports=reports)
+
+
+class _Builder:
+    """Joins the devices of one rig to clients of their buses."""
+
+    def __init__(
+        self,
+        setup: RigSetup,
+        clock: Clock,
+        actuators: Sequence[Actuator],
+        emulated: EmulatedRig | None,
+        where: Where,
+        tap: Tap | None,
+    ) -> None:
+        self._setup, self._clock, self._actuators = setup, clock, actuators
+        self._emulated, self._where, self._tap = emulated, where, tap
+        self._devices = concrete(setup, actuators)
+        self._buses: dict[str, ModbusBus] = {}
+        self._opening: list[Callable[[], Any]] = []
+        self._closing: list[Callable[[], Any]] = []
+        self._host: ZigbeeHost | None = None
+
+    def driver(
+        self, effects: Callable[[], Effects] | None, *, refresh_us: int, reports: bool
+    ) -> RigDriver:
+        """Return the driver."""
+        grid = self._serving("grid")
+        if grid is None:
+            raise RigError(f"rig '{self._setup.rig.name}': no device serves grid, the meter")
+        pv = self._serving("pv")
+        if "pv" in {actuator.id for actuator in self._actuators} and pv is None:
+            raise RigError(f"rig '{self._setup.rig.name}': no device serves pv")
+        meters = {grid.id: self._modbus(grid, METER_FIELDS)}
+        if pv is not None and pv.id not in meters:
+            meters[pv.id] = self._modbus(pv, ("power_w",))
+        wired: list[WiredActuator] = []
+        slots: dict[int, ConcreteDevice] = {}
+        for place, actuator in enumerate(self._actuators):
+            device = self._serving(_what(actuator))
+            if device is None:
+                raise RigError(f"rig '{self._setup.rig.name}': no device serves {_what(actuator)}")
+            if device.profile.modbus is None:
+                slots[place] = device
+                continue
+            link = meters.get(device.id) or self._modbus(device, ("power_w",))
+            wired.append(WiredActuator(place, actuator, link))
+        power = self._power(slots) if slots else None
+        return RigDriver(
+            self._clock,
+            self._actuators,
+            grid=meters[grid.id],
+            pv=None if pv is None else meters[pv.id],
+            wired=wired,
+            power=power,
+            refresh_us=refresh_us,
+            effects=effects,
+            opening=self._opening,
+            closing=self._closing,
+            reports=reports,
+            identity=self._identity,
+        )
+
+    def _serving(self, what: str) -> ConcreteDevice | None:
+        return next((device for device in self._devices if what in device.serves), None)
+
+    def _modbus(self, device: ConcreteDevice, quantities: Iterable[str]) -> ModbusDevice:
+        """Return the driver of a device; what is read is what of `quantities` it has."""
+        if device.profile.modbus is None:
+            raise RigError(
+                f"device '{device.id}' is no Modbus device; allowed for {', '.join(device.serves)}"
+            )
+        bus = self._buses.get(device.bus.id)
+        if bus is None:
+            bus = self._buses[device.bus.id] = ModbusBus(self._clock, self._client(device.bus))
+            self._closing.append(bus.close)
+        has = resolve(device.profile).quantities("r")
+        link = ModbusDevice(
+            device.profile,
+            bus,
+            device.unit,
+            name=device.id,
+            serial=device.entry.serial,
+            quantities=[name for name in quantities if name in has],
+            timeout_s=device.bus.timeout_s,
+        )
+        self._opening.append(link.open)
+        return link
+
+    def _client(self, bus: Bus) -> ModbusClient:
+        own: dict[str, Any] = {"name": bus.id, "timeout_s": bus.timeout_s, "tap": self._tap}
+        line = line_settings(bus) if isinstance(bus, ModbusRtuBus) else None
+        if self._emulated is not None:
+            make = self._emulated.protocol(bus.id)
+            return ModbusClient.in_memory(
+                self._clock, make, one_way_us=ONE_WAY_US, line=line, **own
+            )
+        place = self._where.get(bus.id, {})
+        if isinstance(bus, ModbusRtuBus):
+            assert line is not None
+            return ModbusClient.serial(self._clock, place.get("path") or str(bus.path), line, **own)
+        assert isinstance(bus, ModbusTcpBus | ModbusTlsBus)
+        tls: ssl.SSLContext | None = None
+        if isinstance(bus, ModbusTlsBus):
+            files = (Path(bus.certificate_path), Path(bus.key_path), Path(bus.ca_path))
+            tls = client_context(*files)
+        host, port = place.get("host", bus.host), place.get("port", bus.port)
+        return ModbusClient.tcp(self._clock, host, port, tls=tls, **own)
+
+    def _power(self, slots: Mapping[int, ConcreteDevice]) -> PowerLink:
+        """Return the link to loads behind a coordinator, all of them behind one."""
+        buses = {device.bus.id: device.bus for device in slots.values()}
+        if len(buses) > 1:
+            names = ", ".join(buses)
+            raise RigError(f"loads behind several coordinators ({names}); allowed: behind one")
+        (bus,) = buses.values()
+        if isinstance(bus, Zigbee2MqttBus):
+            return self._through_mqtt(bus, slots)
+        assert isinstance(bus, ZnpBus)
+        host = ZigbeeHost(self._clock, name=bus.id, tap=self._tap)
+        heaters = HeaterSlots(
+            host,
+            {slot: parse_ieee(device.ieee) for slot, device in slots.items()},
+            {slot: self._actuators[slot].high_w for slot in slots},
+        )
+        connect = self._coordinator(bus)
+
+        async def open_mesh() -> None:
+            await host.open(connect)
+            await heaters.start()
+
+        self._host = host
+        self._opening.append(open_mesh)
+        self._closing.append(host.close)
+        return heaters
+
+    def _coordinator(self, bus: ZnpBus) -> ports.Connect:
+        if self._emulated is not None:
+            return ports.in_memory(self._clock, self._emulated.protocol(bus.id), ONE_WAY_US)
+        place = self._where.get(bus.id, {})
+        path = place.get("path") or bus.path
+        if path is not None:
+            return ports.serial(path, bus.baud_rate)
+        return ports.tcp(
+            place.get("host") or str(bus.host), int(place.get("port") or bus.port or 0)
+        )
+
+    def _through_mqtt(self, bus: Zigbee2MqttBus, slots: Mapping[int, ConcreteDevice]) -> PowerLink:
+        raise RigError(f"bus '{bus.id}': zigbee2mqtt is not wired up yet")
+
+    def _identity(self) -> dict[str, Any]:
+        rig = self._setup.rig
+        return {
+            "name": rig.name,
+            "station": rig.station,
+            "operator": rig.operator,
+            "devices": [device.identity() for device in self._devices],
+            "unpaired": rig.unpaired,
+        }
+
+
+def _what(actuator: Actuator) -> str:
+    """Return what a device serves that is an actuator."""
+    if actuator.kind in {"load", "charger"}:
+        return f"{actuator.kind}.{actuator.id}"
+    return "pv" if actuator.kind == "pv_limit" else "battery"
