@@ -8,12 +8,12 @@ coordinator forms another one, it is out of reach until it joins again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from ...sim.clock import Clock, to_us
 from ...sim.random import generator
 from .devices.end_device import NO_ADDRESS, EndDevice
-from .mt import MAC_TRANSACTION_EXPIRED, NWK_NO_ROUTE, SUCCESS
+from .mt import MAC_NO_ACK, MAC_TRANSACTION_EXPIRED, NWK_NO_ROUTE, SUCCESS
 from .mt_messages import BROADCAST_ALL, BROADCAST_ROUTERS
 from .radio import NEVER, NO_ACK_AFTER_US, Mesh, RadioMesh, RadioMessage
 
@@ -208,7 +208,7 @@ class Network:
             self._indirect(device, message, result.arrival_us, done)
         elif not device.powered:
             # A router that is gone acknowledges nothing; nor does its neighbour find it.
-            self._at(t_us + NO_ACK_AFTER_US, lambda: done(0xE9))
+            self._at(t_us + NO_ACK_AFTER_US, lambda: done(MAC_NO_ACK))
         else:
             confirm_us = result.confirm_us if acked else t_us + _MAC_ACK_US
             self._deliver(device, message, result.arrival_us)
@@ -271,24 +271,10 @@ class Network:
     def _at(self, t_us: int, callback: Callable[[], None]) -> None:
         self.clock.schedule(t_us, callback)
 
-    # Memory -----------------------------------------------------------------------------------
-
-    def state(self) -> dict[str, Any]:
-        """Return what the members keep without power, by IEEE address."""
-        return {f"{one.ieee:016x}": one.state() for one in self.members()}
-
-    def restore(self, state: dict[str, Any], identity: object) -> None:
-        """Take over what `state` returned: those devices are members of a network again."""
-        for name, kept in state.items():
-            device = self.devices.get(int(name, 16))
-            if device is not None:
-                device.restore(kept)
-                device.joined(identity, int(kept["nwk"]))
-
 
 def _listens(device: EndDevice, message: RadioMessage) -> bool:
-    if message.group or message.destination == BROADCAST_ALL:
+    if not message.group and message.destination == BROADCAST_ALL:
         return True
-    if message.destination == BROADCAST_ROUTERS:
+    if not message.group and message.destination == BROADCAST_ROUTERS:
         return device.map.router
     return not device.map.sleepy

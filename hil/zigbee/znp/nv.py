@@ -215,14 +215,15 @@ def load_state(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise NvFileError(_not_a_memory(path, str(error))) from error
+        raise not_a_memory(path, str(error)) from error
     if not isinstance(state, dict) or state.get("format") != 1:
-        raise NvFileError(_not_a_memory(path, "'format' is not 1"))
+        raise not_a_memory(path, "'format' is not 1")
     return state
 
 
-def _not_a_memory(path: Path, why: str) -> str:
-    return (
+def not_a_memory(path: Path, why: str) -> NvFileError:
+    """Return the error for a file that is something else."""
+    return NvFileError(
         f"'{path}' is not the memory of an emulated coordinator: {why}. Delete it to start with "
         "an empty one, or name another file"
     )
