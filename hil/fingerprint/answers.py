@@ -70,7 +70,7 @@ def latency_distribution(times_s: ArrayLike) -> AnswerTimes:
 
 
 def estimate_first_answer(first_s: ArrayLike, usual_s: ArrayLike) -> Estimate:
-    """Return how long the first answer after a pause takes, s; 0 if no longer than others.
+    """Return how long the first answer after a pause takes, s, if that is longer than others.
 
     Args:
         first_s: answers after a pause, at least two.
@@ -83,7 +83,7 @@ def estimate_first_answer(first_s: ArrayLike, usual_s: ArrayLike) -> Estimate:
     jitter = float(np.ptp(usual))
     if first.min() <= usual.max() + PATH_S:
         note = "no longer than other answers"
-        return Estimate(0.0, 0.0, "s", method, int(first.size), note)
+        return Estimate.between(0.0, float(usual.max()), "s", method, int(first.size), note)
     # The pause's cost may stand for the usual time or be the time that others are drawn above.
     low = first.min() - jitter - PATH_S
     return Estimate.between(float(low), float(first.max()), "s", method, int(first.size))

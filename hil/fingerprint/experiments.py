@@ -111,7 +111,7 @@ async def gap_between_requests(probe: Probe, pace: Pace, longest_s: float) -> Es
 async def gap_between_commands(
     probe: Probe, pace: Pace, quantity: str, value: float, longest_s: float
 ) -> Estimate:
-    """Return the least time between two commands; the same `value` is commanded again and again."""
+    """Return the least time from one command to the next; `value` is commanded again and again."""
 
     async def command() -> Exchange:
         return await probe.write(quantity, value, pace.timeout_s)
@@ -119,15 +119,11 @@ async def gap_between_commands(
     async def answered_after(gap_s: float) -> tuple[bool, float]:
         await sleep(probe, longest_s)
         first = await command()
-        await sleep(probe, max(gap_s, pace.pause_s))
-        return await _tried(probe, pace, command, first.received_us)
+        await sleep(probe, pace.pause_s)
+        await probe.clock.sleep_until(first.sent_us + to_us(gap_s))
+        return await _tried(probe, pace, command, first.sent_us)
 
-    found = await estimate_gap(answered_after, longest_s=longest_s, resolution_s=0.005)
-    if found.high <= 1.5 * pace.pause_s:
-        # No command was sooner than any request may be: that gap is the other one.
-        note = "none was seen beyond the gap between requests"
-        return Estimate(0.0, found.high, "s", found.method, found.samples, note)
-    return found
+    return await estimate_gap(answered_after, longest_s=longest_s, resolution_s=0.005)
 
 
 async def _tried(
@@ -250,33 +246,36 @@ async def move(
     command_quantity: str,
     response: str,
     values: tuple[float, float],
+    *,
     still_s: float,
-    longest_s: float,
+    patience_s: float,
+    tolerance: float,
 ) -> Move:
-    """Command a value and watch until nothing has happened for `still_s`.
+    """Command a value and watch until nothing has happened for a while.
 
-    `values` are the set-point before and the new one; after `longest_s` it is left at what it is.
-    Noise is no event: a change is one that is larger than anything in the last `still_s`.
+    Args:
+        probe: the device.
+        pace: at which it is asked.
+        command_quantity: is commanded.
+        response: is watched.
+        values: the set-point before and the new one.
+        still_s: it is over when there was no change for so long,
+        patience_s: but a first effect is waited for as long as this.
+        tolerance: a difference of twice this is a change.
     """
     before = [await probe.read(response, pace.timeout_s)]
     await sleep(probe, pace.pause_s)
     sent = await command(probe, pace, command_quantity, values[1])
-    still_us, longest_us = to_us(still_s), to_us(longest_s)
+    still_us, patience_us = to_us(still_s), to_us(patience_s)
+    level, last_us, moved = before[0].value, sent.received_us, False
 
     def settled(seen: list[Exchange]) -> bool:
-        now_us = seen[-1].received_us
-        if now_us - sent.received_us < still_us:
-            return False
-        if now_us - sent.received_us > longest_us:
-            return True
-        tail = [r.value for r in seen if r.sent_us >= now_us - still_us]
-        half = len(tail) // 2
-        if half < 2:
-            return False
-        # As long as it moves, its second half lies elsewhere than the first.
-        first, second = np.array(tail[:half]), np.array(tail[half:])
-        noise = max(float(np.std(first)), float(np.std(second)), 1e-9)
-        return abs(float(first.mean() - second.mean())) <= max(noise, 1e-6 * abs(values[1]))
+        nonlocal level, last_us, moved
+        reading = seen[-1]
+        if abs(reading.value - level) > 2 * tolerance:
+            level, last_us, moved = reading.value, reading.received_us, True
+        limit_us = still_us if moved else max(patience_us, still_us)
+        return reading.received_us - last_us >= limit_us
 
     seen = await watch(probe, pace, response, settled)
     return Move(sent, values[0], values[1], before + seen)

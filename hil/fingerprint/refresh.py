@@ -20,6 +20,7 @@ _USED: Final = 24
 _FINEST: Final = 3.0
 """Periods below this many windows cannot be told from chance."""
 _CHUNK: Final = 2000
+_NEAR: Final = 0.97
 _CANDIDATES: Final = 2_000_000
 
 
@@ -51,11 +52,17 @@ def estimate_refresh(*parts: Series) -> Estimate:
         note = "no longer than the time between requests"
         return Estimate.between(0.0, max(longest_s, 2 * every_s), "s", _METHOD, requests, note)
     chosen = np.unique(np.linspace(0, count - 1, min(count, _USED)).astype(int))
-    period_s = _longest_period(early[chosen], late[chosen], shortest_s, longest_s)
-    if period_s is None:
+    periods, ratio = _periods(early[chosen], late[chosen], shortest_s, longest_s)
+    if periods.size == 0:
         note = "changes keep to no grid that is longer"
         return Estimate.between(0.0, shortest_s, "s", _METHOD, count, note)
-    return _narrowed(early, late, period_s)
+    # Periods next to each other count the ticks alike; where there is a hole, another count begins.
+    ends = np.flatnonzero(np.diff(np.log(periods)) < -3 * np.log(ratio))
+    groups = np.split(periods, ends + 1)
+    found = [_narrowed(early, late, float(np.median(group))) for group in groups]
+    sound = [one for one in found if not one.note] or found
+    low, high = min(one.low for one in sound), max(one.high for one in sound)
+    return Estimate.between(low, high, "s", _METHOD, count, sound[0].note)
 
 
 def _changes(parts: tuple[Series, ...]) -> tuple[Floats, Floats, int, float]:
@@ -76,20 +83,24 @@ def _changes(parts: tuple[Series, ...]) -> tuple[Floats, Floats, int, float]:
     return begin[usual], end[usual], requests, max(gaps)
 
 
-def _longest_period(
+def _periods(
     early: Floats, late: Floats, shortest_s: float, longest_s: float
-) -> float | None:
-    """Return the longest period whose grid can meet every window, None if there is none."""
+) -> tuple[Floats, float]:
+    """Return the longest periods whose grid can meet every window, and the search's step.
+
+    They fall; the last is at most 3 % below the first.
+    """
     widths = late - early
     span_s = float(late[-1] - early[0])
     ratio = 1.0 + float(np.min(widths)) / max(span_s, longest_s) / 2
     number = min(int(np.log(longest_s / shortest_s) / np.log(ratio)) + 2, _CANDIDATES)
+    found = np.empty(0)
     for first in range(0, number, _CHUNK):
         periods = longest_s * ratio ** -np.arange(first, min(first + _CHUNK, number))
-        good = _meets(early, widths, periods)
-        if good.any():
-            return float(periods[np.argmax(good)])
-    return None
+        if found.size and periods[0] < _NEAR * found[0]:
+            break
+        found = np.concatenate([found, periods[_meets(early, widths, periods)]])
+    return found[found >= _NEAR * found[0]] if found.size else found, ratio
 
 
 def _meets(early: Floats, widths: Floats, periods: Floats) -> NDArray[np.bool_]:
@@ -104,15 +115,14 @@ def _meets(early: Floats, widths: Floats, periods: Floats) -> NDArray[np.bool_]:
 
 
 def _narrowed(early: Floats, late: Floats, period_s: float) -> Estimate:
-    """Return the extent of the period once the number of each tick is known."""
+    """Return the extent of the period, the number of each tick being what this one says."""
     origin = float(early[0])
-    number, period, middle = [0], period_s, (early + late) / 2
-    for k in range(1, len(middle)):
-        number.append(number[-1] + max(1, round((middle[k] - middle[k - 1]) / period)))
-        # From far apart the period is known better: it keeps long gaps from being miscounted.
-        if number[-1] >= 4:
-            period = float(middle[k] - middle[0]) / number[-1]
-    ticks = np.asarray(number, np.float64)
+    wound = np.mod(early - origin, period_s)
+    behind = np.mod(wound[:, None] - wound[None, :], period_s)
+    # Where most of the windows meet; windows that the search did not look at may be off a little.
+    phase = float(wound[np.argmax((behind <= (late - early)[None, :]).sum(axis=1))])
+    ticks = np.round(((early + late) / 2 - origin - phase) / period_s)
+    ticks -= ticks.min()
     rows = np.concatenate([np.stack([np.ones(len(ticks)), ticks], 1)] * 2)
     rows[len(ticks) :] *= -1
     limits = np.concatenate([late - origin, origin - early])

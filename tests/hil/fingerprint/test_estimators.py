@@ -270,7 +270,7 @@ def test_first_answer() -> None:
     usual = np.full(30, 0.02)
     assert estimate_first_answer([1.5, 1.5, 1.5], usual).covers(1.5)
     found = estimate_first_answer([0.02, 0.02], usual)
-    assert (found.value, found.uncertainty) == (0, 0)
+    assert (found.low, found.high) == (0, 0.02)
 
 
 @pytest.mark.parametrize("gap_s", [0.0, 0.003, 0.05, 0.8, 1.0])
