@@ -38,7 +38,7 @@ from . import lease as leases
 from .actuators import plans
 from .guardian_orders import Orders
 from .lease import LEASE
-from .links import LinkFactory
+from .links import Reach
 from .lock import GUARDIAN_LOCK
 from .making_safe import SafeOutcome, make_safe
 from .state import SAFE_STATE, RigState, lock_within, utc_text
@@ -53,9 +53,9 @@ EXIT_NOT_SAFE: Final = 7
 class Guardian:
     """One guardian at work."""
 
-    def __init__(self, orders: Orders, links: LinkFactory) -> None:
+    def __init__(self, orders: Orders, reach: Reach) -> None:
         self._orders = orders
-        self._links = links
+        self._reach = reach
         self._state = RigState(orders.state_folder)
         self._plans = plans(orders.rig, orders.profiles)
         self._folder = _open_folder(orders.run_folder)
@@ -130,7 +130,7 @@ class Guardian:
         if before is None or not before.confirmed:
             await self._make_safe("the lease expired")
             return
-        again = await make_safe(self._plans, self._links, before.cause, write=False)
+        again = await make_safe(self._plans, self._reach, before.cause, write=False)
         if not again.confirmed or any(actuator.writes for actuator in again.actuators):
             again.cause = f"{before.cause}, and the band was left again"
             again.silent_s = self._silent_s
@@ -138,7 +138,7 @@ class Guardian:
 
     async def _make_safe(self, cause: str, *, write: bool = True) -> None:
         outcome = await make_safe(
-            self._plans, self._links, cause, silent_s=self._silent_s, write=write
+            self._plans, self._reach, cause, silent_s=self._silent_s, write=write
         )
         self._keep(outcome)
 
@@ -266,7 +266,7 @@ def _log(text: str) -> None:
 
 
 async def _run(orders_line: bytes, reader: asyncio.StreamReader, clock: WallClock) -> int:
-    from .driver_links import link_factory
+    from .driver_links import DriverLinks
 
     orders = Orders.model_validate_json(orders_line)
     folder = orders.state_folder
@@ -275,8 +275,8 @@ async def _run(orders_line: bytes, reader: asyncio.StreamReader, clock: WallCloc
     if not lock_within(handle, _LOCK_PATIENCE_S):
         _say({"error": "the guardian of an earlier run is still at work"})
         return EXIT_NOT_SAFE
-    factory = link_factory(orders.rig, orders.profiles, clock)
-    return await Guardian(orders, factory).guard(reader)
+    links = DriverLinks(orders.rig, orders.profiles, clock)
+    return await Guardian(orders, links.reach).guard(reader)
 
 
 async def _main(clock: WallClock) -> int:

@@ -1,42 +1,44 @@
-"""Fresh connections to the actuators of a rig, for those who make it safe.
+"""Fresh connections to the devices of a rig, for those who check it and make it safe.
 
-`ActuatorLink` is all that the guardian knows of a device. What is measured here never comes from
-the set-point's own register.
+`DeviceLink` is all that the guardian knows of a device; `hil.rigs.driver_links` has those over the
+drivers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from .actuators import SafePlan
+Value = float | str | None
 
 
 class LinkError(Exception):
     """A device did not do what it was asked, this time."""
 
 
-class ActuatorLink(Protocol):
-    """One actuator over a connection of its own.
+class WrongDeviceError(LinkError):
+    """Another device than the expected one answers; nothing was written to it."""
 
-    All calls raise `LinkError` when the device does not answer or refuses; they end within the
-    time-out of its bus.
+
+class DeviceLink(Protocol):
+    """One device over a connection of its own.
+
+    All calls raise `LinkError` when the device does not answer or refuses, and end within the
+    time-outs of its bus.
     """
 
     async def connect(self) -> None:
-        """Connect; may be called again after `close`."""
+        """Connect, and verify the serial number; `WrongDeviceError` if it is another one."""
 
-    async def serial(self) -> str | None:
-        """Return the serial number that the device states, None if it has none to ask for."""
+    async def read(self, quantity: str) -> Value:
+        """Return what the device measures now, SI, plant's signs; None if it has no value."""
 
-    async def write_safe(self) -> None:
-        """Write the safe value."""
-
-    async def measured_w(self) -> float:
-        """Return the measured power, plant's signs."""
+    async def write(self, quantity: str, value: float) -> None:
+        """Command a quantity."""
 
     async def close(self) -> None:
         """Disconnect."""
 
 
-LinkFactory = Callable[[SafePlan], ActuatorLink]
+Reach = Callable[[str, Sequence[str]], DeviceLink]
+"""Makes the link of a device of the rig: (device, quantities that will be read) → link."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .actuators import SafePlan
-from .links import ActuatorLink, LinkError, LinkFactory
+from .links import DeviceLink, LinkError, Reach, WrongDeviceError
 from .state import utc_text
 
 AIM_S: Final = 2.0
 """The rig is safe within this after it was found to need it."""
 GIVE_UP_S: Final = 20.0
 """What has not been confirmed by then is not; slow devices extend this (`within_s`)."""
-_ATTEMPT_S: Final = 0.8
+_CLOSE_S: Final = 0.5
 _AGAIN_S: Final = 0.1
 _REWRITE_S: Final = 1.0
 
@@ -96,7 +96,7 @@ class SafeOutcome:
 
 async def make_safe(
     plans: Sequence[SafePlan],
-    links: LinkFactory,
+    reach: Reach,
     cause: str,
     *,
     silent_s: float = 0.0,
@@ -110,7 +110,7 @@ async def make_safe(
 
     Args:
         plans: the actuators.
-        links: makes the connection of one.
+        reach: makes the connection of one.
         cause: why, for the record.
         silent_s: how long nothing had been heard from the run.
         write: False: only measure first, and write where the band is not kept.
@@ -122,7 +122,7 @@ async def make_safe(
         ActuatorOutcome(plan.device, plan.low_w, plan.high_w, plan.measured_by) for plan in plans
     ]
     work = (
-        _one(plan, links, actuator, begin_s, write, stop)
+        _one(plan, reach, actuator, begin_s, write, stop)
         for plan, actuator in zip(plans, outcome.actuators, strict=True)
     )
     await asyncio.gather(*work)
@@ -135,7 +135,7 @@ async def make_safe(
 
 async def _one(
     plan: SafePlan,
-    links: LinkFactory,
+    reach: Reach,
     outcome: ActuatorOutcome,
     begin_s: float,
     write: bool,
@@ -144,22 +144,23 @@ async def _one(
     """Make one actuator safe, again and again until it is measured or given up."""
     give_up_s = begin_s + max(GIVE_UP_S, 2.0 * plan.within_s)
     while not outcome.confirmed and not outcome.wrong_identity and not stop():
-        link: ActuatorLink | None = None
+        links: list[DeviceLink] = []
         try:
-            link = links(plan)
             async with asyncio.timeout_at(_loop_time(give_up_s)):
-                await link.connect()
-                await _with_link(plan, link, outcome, begin_s, write)
+                await _attempt(plan, reach, links, outcome, begin_s, write)
         except TimeoutError:
             outcome.note = outcome.note or "no answer"
+        except WrongDeviceError as error:
+            outcome.wrong_identity = True
+            outcome.note = f"{error}: nothing was written"
         except LinkError as error:
             outcome.note = str(error)
         except Exception as error:  # whatever a driver raises, the attempts go on
             outcome.note = f"{type(error).__name__}: {error}"
         finally:
-            if link is not None:
+            for link in links:
                 with contextlib.suppress(Exception):
-                    await asyncio.wait_for(link.close(), _ATTEMPT_S)
+                    await asyncio.wait_for(link.close(), _CLOSE_S)
         if time.monotonic() >= give_up_s:
             return
         write = True
@@ -167,44 +168,68 @@ async def _one(
             await asyncio.sleep(_AGAIN_S)
 
 
-async def _with_link(
-    plan: SafePlan, link: ActuatorLink, outcome: ActuatorOutcome, begin_s: float, write: bool
+async def _attempt(
+    plan: SafePlan,
+    reach: Reach,
+    links: list[DeviceLink],
+    outcome: ActuatorOutcome,
+    begin_s: float,
+    write: bool,
 ) -> None:
-    """Verify, write, measure over one connection until the band is reached or an error comes."""
-    if plan.serial is not None:
-        found = await link.serial()
-        if found is not None and found.strip() != plan.serial.strip():
-            outcome.wrong_identity = True
-            outcome.note = (
-                f"serial number '{found}' is not the expected '{plan.serial}': nothing was written"
-            )
-            return
+    """Write and measure over fresh connections until the band is reached or an error comes."""
+    own = plan.measured_by == plan.device
+    actuator = reach(plan.device, (plan.measured_point,) if own else ())
+    links.append(actuator)
+    await actuator.connect()
     settled_s = written_s = -math.inf
+    if write:
+        # Before the meter is even reached: what matters is that it is safe.
+        written_s, settled_s = await _write(plan, actuator, outcome)
+    meter = actuator
+    if not own:
+        meter = reach(plan.measured_by, (plan.measured_point,))
+        links.append(meter)
+        await meter.connect()
     while True:
-        now_s = time.monotonic()
-        if write and now_s - written_s >= _REWRITE_S:
-            await link.write_safe()
-            outcome.writes += 1
-            if math.isinf(written_s):
-                settled_s = now_s + plan.settle_s
-            written_s = now_s
-        outcome.measured_w = round(await link.measured_w(), 3)
-        now_s = time.monotonic()
-        if plan.low_w <= outcome.measured_w <= plan.high_w:
-            if outcome.after_s is None:
-                outcome.after_s = round(now_s - begin_s, 3)
-            if now_s >= settled_s:
+        if write and time.monotonic() - written_s >= _REWRITE_S:
+            first = math.isinf(written_s)
+            written_s, settles_s = await _write(plan, actuator, outcome)
+            settled_s = settles_s if first else settled_s
+        if await _inside(plan, meter, outcome, begin_s):
+            if time.monotonic() >= settled_s:
                 outcome.confirmed = True
                 outcome.note = ""
                 return
         else:
-            outcome.after_s = None
-            outcome.note = (
-                f"measured {outcome.measured_w:.0f} W, outside of "
-                f"{plan.low_w:g} … {plan.high_w:g} W"
-            )
             write = True
         await asyncio.sleep(_AGAIN_S)
+
+
+async def _write(
+    plan: SafePlan, actuator: DeviceLink, outcome: ActuatorOutcome
+) -> tuple[float, float]:
+    """Write the safe value; return when that was, and from when on the device has it for sure."""
+    await actuator.write(plan.point, plan.value)
+    outcome.writes += 1
+    now_s = time.monotonic()
+    return now_s, now_s + plan.settle_s
+
+
+async def _inside(
+    plan: SafePlan, meter: DeviceLink, outcome: ActuatorOutcome, begin_s: float
+) -> bool:
+    """Measure; return whether the power is inside the band."""
+    value = await meter.read(plan.measured_point)
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise LinkError(f"{plan.measured_by} measures no power ({value})")
+    outcome.measured_w = round(float(value), 3)
+    if plan.low_w <= value <= plan.high_w:
+        if outcome.after_s is None:
+            outcome.after_s = round(time.monotonic() - begin_s, 3)
+        return True
+    outcome.after_s = None
+    outcome.note = f"measured {value:.0f} W, outside of {plan.low_w:g} … {plan.high_w:g} W"
+    return False
 
 
 def _loop_time(monotonic_s: float) -> float:

@@ -2,7 +2,7 @@
 
     session = RigSession(rig, profiles, what="export/demo")
     await session.open(run_folder)      # lock, guardian
-    await session.verify(read)          # serial numbers, preconditions
+    await session.check(clock)          # serial numbers, preconditions
     session.arm()                       # from here on there may be writes
     …                                   # before each write: session.may_write()
     outcome = await session.end()       # after the run has made the rig safe: measured, unlocked
@@ -18,14 +18,19 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from ...sim.clock import Clock
+from ..modbus.identity import IdentityError
+from ..rig import RigError
 from . import lock
 from .actuators import Profiles, arming_problems, plans, waivers
+from .driver_links import DriverLinks
 from .errors import ArmingError, GuardianError, LeaseLostError, RigBrokenError
 from .lease import Lease
+from .links import LinkError, WrongDeviceError
 from .making_safe import GIVE_UP_S
 from .model import Rig
 from .safety import Precondition
@@ -34,9 +39,6 @@ from .watchman import Guard
 
 RENEW_S: Final = 1.0
 """How often the lease is renewed."""
-
-ReadPoint = Callable[[str, str], Awaitable[float | str | None]]
-"""Reads a point: (device, quantity) → value, None where the device has no such point."""
 
 
 class RigSession:
@@ -101,24 +103,42 @@ class RigSession:
             await self._leave()
             raise
 
-    async def verify(self, read: ReadPoint) -> None:
-        """Hold every device to its serial number, and the rig to its preconditions.
+    async def check(self, clock: Clock) -> None:
+        """Hold every real device to its serial number, and the rig to its preconditions.
+
+        Over connections of its own, which are closed again: before the run opens its own.
 
         Raises:
             RigBrokenError: another device than expected; the rig is broken from now on.
             ArmingError: a precondition does not hold.
             RigError: a device does not answer.
         """
-        for device in self.rig.devices:
-            if device.serial is None or device.emulated:
-                continue
-            found = await read(device.id, "serial")
-            if found is None or str(found).strip() != device.serial.strip():
-                raise self.wrong_identity(device.id, found)
+        links = DriverLinks(self.rig, self._profiles, clock)
+        wanted: dict[str, list[Precondition]] = {}
         for condition in self.rig.preconditions:
-            value = await read(condition.device, condition.point)
-            if not condition.holds(value):
-                raise ArmingError(_not_met(condition, value))
+            wanted.setdefault(condition.device, []).append(condition)
+        for device in self.rig.devices:
+            conditions = wanted.get(device.id, [])
+            if device.emulated or not (conditions or device.serial):
+                continue
+            link = links.reach(device.id, [condition.point for condition in conditions])
+            try:
+                await link.connect()
+                for condition in conditions:
+                    value = await link.read(condition.point)
+                    if not condition.holds(value):
+                        raise ArmingError(_not_met(condition, value))
+            except WrongDeviceError as error:
+                raise self.broken(str(error)) from error
+            except LinkError as error:
+                raise RigError(f"rig {self.rig.name}: {error}") from error
+            finally:
+                await link.close()
+
+    def failed(self, error: Exception) -> None:
+        """Take note of what ended the run: after some errors the rig is broken."""
+        if isinstance(error, IdentityError):
+            self.broken(str(error))
 
     def arm(self) -> None:
         """From now on the rig may be written to.
@@ -158,11 +178,6 @@ class RigSession:
     def lost(self) -> Exception | None:
         """Why the rig must not be written to any more, None: it may."""
         return self._lost
-
-    def wrong_identity(self, device: str, found: object) -> RigBrokenError:
-        """Put the rig out of use because of a device that is another one; return the error."""
-        expected = self.rig.device(device).serial
-        return self.broken(f"device '{device}' has serial number '{found}' instead of '{expected}'")
 
     def broken(self, reason: str) -> RigBrokenError:
         """Put the rig out of use; return the error to raise."""
