@@ -43,7 +43,7 @@ def switch_on(
     """Switch a fault on; return the exit code."""
 
     def run() -> tuple[dict[str, Any], list[str]]:
-        request = {"do": "on", "target": target, "kind": kind}
+        request: dict[str, Any] = {"do": "on", "target": target, "kind": kind}
         request |= {"parameters": _parameters(parameters), "for_s": _seconds(for_s)}
         ask(choose(rig), request)
         until = "until it is switched off" if for_s is None else f"for {_seconds(for_s):g} s"

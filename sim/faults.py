@@ -180,6 +180,8 @@ class DeviceReboot(_OnBus):
     """A device is silent, then starts as after power was cut: what was written to it is lost."""
 
     kind: Literal["device_reboot"] = "device_reboot"
+    factory: bool = False
+    """Whether it has also lost what it keeps without power: settings in flash, its network."""
 
 
 class ValueStuck(_OnBus):

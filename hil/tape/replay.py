@@ -257,7 +257,7 @@ class _TcpCutter:
 
     def feed(self, data: bytes) -> list[bytes]:
         self._rest += data
-        found = []
+        found: list[bytes] = []
         while len(self._rest) >= 6:
             end = 6 + int.from_bytes(self._rest[4:6], "big")
             if end > framing.MAX_LENGTH + 6:

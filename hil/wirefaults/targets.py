@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pydantic import ValidationError
 
@@ -22,8 +23,12 @@ from ...sim.faults import (
     ValueStuck,
 )
 from .bus import ActiveFault, BusFaults
+from .devices import faulty
 from .frames import CHECKED_KINDS, TCP_KINDS, BusKind
 from .slow import Connect, SlowClients
+
+if TYPE_CHECKING:
+    from ..devices.emulated import EmulatedDevice
 
 FOREVER_S: Final = 31 * 86400.0
 """Duration of a fault that is switched on without one."""
@@ -34,10 +39,13 @@ class FaultTargetError(Exception):
 
 
 class FaultyDevice(Protocol):
-    """What faults ask of an emulated device."""
+    """What faults ask of an emulated device; `devices` has it for each kind."""
 
-    def reset(self) -> None:
-        """Start as after power was cut: what was written is lost."""
+    def reset(self, factory: bool) -> None:
+        """Lose power, and with `factory` also what is kept without it."""
+
+    def back(self) -> None:
+        """Have power again."""
 
     def stuck(self, quantity: str | None, on: bool) -> None:
         """Freeze a quantity at its present value, or let it go; None: all. KeyError if unknown."""
@@ -122,10 +130,14 @@ class FaultTargets:
         self._buses[name] = _Bus(kind, connect, endpoint, coordinator)
 
     def add_device(
-        self, name: str, bus: str, unit: int | None = None, device: FaultyDevice | None = None
+        self,
+        name: str,
+        bus: str,
+        unit: int | None = None,
+        device: FaultyDevice | EmulatedDevice | None = None,
     ) -> None:
         """Make a device on a known bus known; `unit` is its Modbus unit id."""
-        self._devices[name] = _Device(bus, unit, device)
+        self._devices[name] = _Device(bus, unit, faulty(device))
 
     def names(self) -> list[str]:
         """Return what can be named as a target."""
@@ -193,7 +205,8 @@ class FaultTargets:
                 if isinstance(fault, DeviceReboot):
                     part = device.device if device else bus.coordinator
                     assert part is not None
-                    part.reset()
+                    part.reset(fault.factory)
+                    effect.undo.append(part.back)
                 if isinstance(fault, PortVanish) and bus.endpoint is not None:
                     bus.endpoint.vanish()
                     effect.undo.append(bus.endpoint.restore)
@@ -211,9 +224,8 @@ class FaultTargets:
         for fault in faults:
             self.check(fault)
         for fault in faults:
-            self._clock.schedule(
-                to_us(fault.start_s), lambda fault=fault: self.begin(fault, fault.duration_s)
-            )
+            begin = functools.partial(self.begin, fault, fault.duration_s)
+            self._clock.schedule(to_us(fault.start_s), begin)
 
     def on(
         self, target: str, kind: str, parameters: Mapping[str, Any], for_s: float | None = None

@@ -22,8 +22,11 @@ class Device:
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    def reset(self) -> None:
-        self.asked.append("reset")
+    def reset(self, factory: bool) -> None:
+        self.asked.append("factory" if factory else "reset")
+
+    def back(self) -> None:
+        self.asked.append("back")
 
     def stuck(self, quantity: str | None, on: bool) -> None:
         if quantity not in {None, "power_w"}:
@@ -89,7 +92,8 @@ def test_a_reboot_resets_the_device_and_silences_it_alone(site: Site) -> None:
     assert site.device.asked == ["reset"]
     assert not site.faults.accepts("lan", 0)  # the only device there: its connection goes
     effect.end()
-    site.targets.on("heater", "device_reboot", {})
+    assert site.device.asked == ["reset", "back"]
+    site.targets.on("heater", "device_reboot", {"factory": True})
     assert site.faults.accepts("line", 0)
     assert not site.faults.requests("line", 0, b"\x02....")
     assert site.faults.requests("line", 0, b"\x03....")
