@@ -2,7 +2,8 @@
 
 A value is ``raw × factor × 10^exponent``: the factor has scale and sign, the exponent comes from a
 SunSpec scale factor. Registers are bytes, high byte first; of a value of several registers either
-the high word comes first (big, the rule) or the low one (little).
+the high word comes first (big, the rule) or the low one (little); little texts have their second
+character in the high byte.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def missing_raw(kind: str) -> Raw:
 def decode_raw(kind: str, data: bytes, word_order: WordOrder = "big") -> Raw:
     """Return the number or text in the registers of one value."""
     if kind == "string":
+        data = _swap_bytes(data) if word_order == "little" else data
         return data.split(b"\0", 1)[0].decode("utf-8", "replace").rstrip()
     if word_order == "little":
         data = swap_words(data)
@@ -79,7 +81,8 @@ def encode_raw(kind: str, raw: Raw, width: int, word_order: WordOrder = "big") -
         data = str(raw).encode("utf-8")
         if len(data) > 2 * width:
             raise CodecError(f"'{raw}' has {len(data)} bytes, the register takes {2 * width}")
-        return data.ljust(2 * width, b"\0")
+        data = data.ljust(2 * width, b"\0")
+        return _swap_bytes(data) if word_order == "little" else data
     if isinstance(raw, str):
         raise CodecError(f"'{raw}' is a text, the register takes a number")
     try:
@@ -108,6 +111,10 @@ def limits(kind: str) -> tuple[int, int] | None:
 def swap_words(data: bytes) -> bytes:
     """Return registers in reverse order, each with its bytes as they were."""
     return b"".join(data[i : i + 2] for i in range(len(data) - 2, -1, -2))
+
+
+def _swap_bytes(data: bytes) -> bytes:
+    return b"".join(data[i : i + 2][::-1] for i in range(0, len(data), 2))
 
 
 def scale(raw: float, factor: float, exponent: int = 0) -> float:

@@ -46,6 +46,8 @@ class Field:
     high: float | None = None
     resolution: float | None = None
     poll_s: float = 1.0
+    allowed: tuple[int, ...] = ()
+    """Raw numbers that may be written, of an enumeration that says so."""
     labels: Mapping[int, str] = field(default_factory=dict)
     also: Mapping[str, float] = field(default_factory=dict)
     """Raw values of fields, by name, that are written after it."""
@@ -80,6 +82,8 @@ def decode(item: Field, data: bytes, exponent: int | None = 0) -> Value | None:
     raw = codec.decode_raw(item.type, data, item.word_order)
     if isinstance(raw, str):
         return raw or None
+    if item.quantity == "serial":
+        return str(int(raw))
     if raw == item.missing or not math.isfinite(raw) or exponent not in codec.SCALE_FACTORS:
         return None
     if item.labels:
@@ -313,6 +317,7 @@ def _model(profile: DeviceProfile, model: SunspecModel, address: int) -> Iterabl
             low=meaning.low if meaning else None,
             high=meaning.high if meaning else None,
             resolution=meaning.resolution if meaning else None,
+            allowed=point.allowed,
             poll_s=meaning.poll_s if meaning else 0.0,
             labels=meaning.labels if meaning else {},
             also={f"{model.id}.{k}": v for k, v in meaning.also.items()} if meaning else {},

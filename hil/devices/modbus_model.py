@@ -58,7 +58,8 @@ class _Place(Model):
     length: int = Field(1, ge=1, le=64)
     """Registers that a `string` takes; two characters each."""
     word_order: WordOrder | None = None
-    """Of values wider than one register, big: high word first; null: as the map says."""
+    """big: high word first, of texts the first character in the high byte; little: the other way.
+    null: as the map says."""
 
     @property
     def width(self) -> int:
@@ -160,7 +161,7 @@ class SunspecModel(Model):
     points: dict[str, SunspecPoint] = Field(default_factory=dict)
     """Quantities by point name; inside groups `PFWInj.PF` or `Crv[0].Pt[1].V`."""
     values: dict[str, float | str] = Field(default_factory=dict)
-    """Points that are constants, scale factors or settings, by name; scaled, as a client sees it."""
+    """Constants, scale factors and settings by point name; scaled, as a client sees them."""
     counts: dict[str, int] = Field(default_factory=dict)
     """How often repeating groups repeat, by the name of the point that says so (`NPt: 4`)."""
 

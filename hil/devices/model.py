@@ -126,6 +126,9 @@ class Watchdog(Model):
     """It reverts up to this much late, evenly spread: real ones do."""
     value: float = 0.0
     """What the quantity becomes."""
+    reversion: bool = False
+    """Whether it is the reversion time of a SunSpec control, which a driver writes with the value
+    (`also` of the point): there is no other watchdog."""
     rearmed_by: Literal["write", "request"] = "write"
     """What starts the time again: a write of the quantity, or any request."""
     timeout_register: str | None = None

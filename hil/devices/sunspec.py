@@ -37,6 +37,8 @@ class LayoutPoint:
     scale_point: str | None
     """Name of the point with its scale factor."""
     writable: bool
+    allowed: tuple[int, ...] = ()
+    """Numbers that an enumeration has, if it can be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def _flatten(
         width = codec.width_of(kind, point.get("size", 1))
         factor = names.get(point["sf"]) if "sf" in point else None
         writable = point.get("access") == "rw"
-        points[name] = LayoutPoint(name, offset, kind, width, factor, writable)
+        allowed = tuple(point.get("values", ()))
+        points[name] = LayoutPoint(name, offset, kind, width, factor, writable, allowed)
         offset += width
     for inner in group.get("groups", ()):
         count = inner.get("count")

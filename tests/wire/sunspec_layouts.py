@@ -53,6 +53,9 @@ def _point(point: dict[str, Any]) -> str:
         parts.append(f"sf: {point['sf']}")
     if point.get("access") == "RW":
         parts.append("access: rw")
+        if point["type"].startswith("enum") and point.get("symbols"):
+            numbers = ", ".join(str(symbol["value"]) for symbol in point["symbols"])
+            parts.append(f"values: [{numbers}]")
     return "{" + ", ".join(parts) + "}"
 
 
