@@ -144,7 +144,7 @@ class PtyPort:
         self._link = link
         self._slave = -1
         self._transport: SerialTransport | None = None
-        self.path = ""
+        self.path = "" if link is None else str(link)
         """The device file a client opens: the link, if there is one."""
 
     @property

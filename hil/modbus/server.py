@@ -30,6 +30,10 @@ _BUFFER: Final = 16384
 _BACKLOG: Final = 128
 _SOCKET_BUFFER: Final = 65536
 _RETRY_S: Final = 0.25
+_MOMENT_S: Final = 1e-6
+"""Not 0: the virtual clock passes on to what is scheduled only when nobody is ready."""
+_HANDSHAKE_S: Final = 10.0
+_SHUTDOWN_S: Final = 2.0
 
 
 class ServeError(Exception):
@@ -136,13 +140,15 @@ class ModbusServer:
 
     @property
     def faults(self) -> WireFault | None:
-        """The faults; may be set while serving, for connections made from then on in full."""
+        """The faults; may be set while serving."""
         return self._faults
 
     @faults.setter
     def faults(self, faults: WireFault | None) -> None:
         self._faults = faults
         self.plain = self._tap is None and self._faults is None
+        for session in self._sessions:
+            session.attach()
 
     @property
     def connections(self) -> int:
@@ -200,7 +206,12 @@ class ModbusServer:
                 f"{host}, port {port}: cannot be listened at: {error.strerror or error}"
             ) from error
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(make, sock=sock, ssl=context, backlog=_BACKLOG)
+        limits = (
+            {"ssl_handshake_timeout": _HANDSHAKE_S, "ssl_shutdown_timeout": _SHUTDOWN_S}
+            if context is not None
+            else {}
+        )
+        server = await loop.create_server(make, sock=sock, ssl=context, backlog=_BACKLOG, **limits)
         self._servers.append(server)
         address = sock.getsockname()
         return str(address[0]), int(address[1])
@@ -209,7 +220,8 @@ class ModbusServer:
         """Open a pseudo terminal; returns the path that a client opens as its serial port.
 
         `link` is a path that leads to it, also after it was pulled out and put back, when the
-        terminal itself may have another name. Raises `LineError` when it cannot be made.
+        terminal itself may have another name. While the bus is off the port is not there yet, and
+        without a link its path is empty. Raises `LineError` when it cannot be made.
         """
         port: PtyPort
 
@@ -221,8 +233,11 @@ class ModbusServer:
             return RtuSession(self, None, self.line, pulled=pulled)
 
         port = PtyPort(make, Path(link) if link is not None else None)
-        port.plug()
         self._ptys.append(port)
+        if self.accepts():
+            port.plug()
+        else:
+            self._replug(port)
         return port.path
 
     async def serve_serial(self, path: str) -> None:
@@ -321,7 +336,7 @@ class ModbusServer:
         for session in list(self._sessions):
             session.drop()
         while self._sessions:
-            await asyncio.sleep(0)
+            await asyncio.sleep(_MOMENT_S)
 
 
 class _PortSession(RtuSession):

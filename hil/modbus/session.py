@@ -48,8 +48,7 @@ class Session(asyncio.Protocol):
             self._transport.abort()
             return
         _keep_alive(transport)
-        if self._server.faults is not None:
-            self._detach = self._server.faults.attach(self._server.bus, self._babble, self.drop)
+        self.attach()
         if self._idle_s is not None:
             self._idle = self._loop.call_later(self._idle_s, self._check_idle)
 
@@ -59,6 +58,16 @@ class Session(asyncio.Protocol):
         self._server.lost(self)
         if self._idle is not None:
             self._idle.cancel()
+        self.detach()
+
+    def attach(self) -> None:
+        """Let the faults know of this connection."""
+        self.detach()
+        if self._server.faults is not None and self._transport is not None:
+            self._detach = self._server.faults.attach(self._server.bus, self.send, self.drop)
+
+    def detach(self) -> None:
+        """Let the faults forget this connection."""
         if self._detach is not None:
             self._detach()
             self._detach = None
@@ -70,9 +79,6 @@ class Session(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Put bytes on the wire that no request asked for."""
-        self._put(data)
-
-    def _babble(self, data: bytes) -> None:
         if self._transport is not None:
             self._put(data)
 

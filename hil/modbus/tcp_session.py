@@ -5,8 +5,9 @@ What a frame that cannot be served leads to:
 - other protocol id: it is dropped, the next one counts;
 - length outside 2 … 254: where it ends cannot be known, so what came before is answered and the
   connection is closed;
-- a length that its function contradicts, when the frame does not come within half a second, or
-  any frame that stops coming for five seconds or takes more than thirty: the connection is closed.
+- a frame in part, of another protocol or of a length that its function contradicts, that is not
+  whole within half a second, or any that stops coming for five seconds or takes more than thirty:
+  the connection is closed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from .framing import MAX_LENGTH, MBAP, MIN_LENGTH, pdu_length, tcp_frame
-from .pdu import MAX_READ_REGISTERS, READ_HOLDING
+from .pdu import MAX_READ_REGISTERS, READ_HOLDING, READ_INPUT
 from .session import Queue, Session
 from .tls import role_of
 from .unit import DEVICE_FAILURE, GATEWAY_NO_ANSWER, ILLEGAL_FUNCTION, ModbusRefusal, Unit
@@ -92,50 +93,51 @@ class TcpSession(Session, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Answer a lone request to read registers at once; everything else goes the long way."""
         server = self._server
-        if nbytes == 12 and self._fast and server.plain:
-            number, protocol, length, unit_id, function, address, count = _READ.unpack_from(
-                server.buffer
-            )
-            if (
-                (function == 3 or function == 4)  # noqa: PLR1714 - two comparisons are faster
-                and length == 6
-                and protocol == 0
-                and 1 <= count <= MAX_READ_REGISTERS
-                and address + count <= 0x10000
-            ):
-                unit = server.units.get(unit_id)
-                if unit is not None and function in unit.functions:
-                    self._read(unit, number, unit_id, function, address, count)
-                    return
+        if nbytes == _READ.size and self._fast and server.plain and self._read(server.buffer):
+            return
         self.data_received(bytes(server.buffer[:nbytes]))
 
-    def _read(
-        self, unit: Unit, number: int, unit_id: int, function: int, address: int, count: int
-    ) -> None:
+    def _read(self, data: bytes | memoryview) -> bool:
+        """Answer a request that came alone, if it reads registers of a unit that is there."""
         server = self._server
+        number, protocol, length, unit_id, function, address, count = _READ.unpack_from(data)
+        unit = server.units.get(unit_id)
+        if (
+            (function != READ_INPUT and function != READ_HOLDING)  # noqa: PLR1714 - faster so
+            or length != _READ.size - _HEAD.size
+            or protocol != 0
+            or unit is None
+            or function not in unit.functions
+            or not 1 <= count <= MAX_READ_REGISTERS
+            or address + count > 0x10000
+        ):
+            return False
         statistics = server.statistics
         t_us = self.last_us = server.clock.now_us
         statistics.requests += 1
         hold_us = unit.hold_us(t_us, function)
         if hold_us != 0:
-            self._hold(number, unit_id, unit, bytes(server.buffer[7:12]), hold_us)
-            return
+            self._hold(number, unit_id, unit, bytes(data[MBAP.size : _READ.size]), hold_us)
+            return True
         try:
-            data = unit.read_registers(
+            registers = unit.read_registers(
                 "holding" if function == READ_HOLDING else "input", address, count, t_us
             )
-            size = len(data)
+            size = len(registers)
             if size != 2 * count:
                 raise ModbusRefusal(DEVICE_FAILURE)
         except Exception as error:
             answer = tcp_frame(number, unit_id, self._refusal(function, error))
         else:
-            answer = _ANSWER.pack(number, 0, size + 3, unit_id, function, size) + data
+            answer = _ANSWER.pack(number, 0, size + 3, unit_id, function, size) + registers
         statistics.answers += 1
         self._transport.write(answer)  # type: ignore[union-attr]
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; answer the requests that are whole, in order."""
+        if self._fast and len(data) == _READ.size and self._server.plain and self._read(data):
+            return
         self._cut(self._rest + data if self._rest else data)
 
     def eof_received(self) -> bool:
@@ -172,6 +174,8 @@ class TcpSession(Session, asyncio.BufferedProtocol):
             else:
                 self._lose_frame(close=False)
             position = end
+            if self._transport is None or self._transport.is_closing():
+                break  # a fault pulled the cable
         self._rest = data[position:]
         self._flush()
         self._batch = None
@@ -232,6 +236,8 @@ class TcpSession(Session, asyncio.BufferedProtocol):
     def _plausible(self) -> bool:
         """Return whether the frame's length is what its function needs, as far as is known."""
         rest = self._rest
+        if rest[2:4] not in (b"", b"\0", b"\0\0"):
+            return False
         if len(rest) <= MBAP.size:
             return True
         length = pdu_length(rest, MBAP.size)
