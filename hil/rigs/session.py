@@ -175,6 +175,16 @@ class RigSession:
         self._promised_s = time.monotonic() + within_s
 
     @property
+    def opened(self) -> bool:
+        """Whether it has the rig."""
+        return self._lease is not None
+
+    @property
+    def guardian_pid(self) -> int | None:
+        """Process of the guardian, None: there is none."""
+        return None if self._guard is None else self._guard.pid
+
+    @property
     def lost(self) -> Exception | None:
         """Why the rig must not be written to any more, None: it may."""
         return self._lost
