@@ -145,8 +145,18 @@ class ModbusBus:
                 if not future.done():
                     future.set_exception(ModbusLostError(f"{self.client.name}: closed"))
 
-    async def ask(self, seat: Seat, request: Request, timeout_s: float | None = None) -> bytes:
-        """Send a device's request when it is its turn; return function and data of the answer."""
+    async def ask(
+        self,
+        seat: Seat,
+        request: Request,
+        timeout_s: float | None = None,
+        generation: int | None = None,
+    ) -> bytes:
+        """Send a device's request when it is its turn; return function and data of the answer.
+
+        With a `generation` it is only sent on that connection, and on no later one: who was
+        verified there need not be who answers now.
+        """
         self._check(seat)
         if self._busy or seat.free_us > self._clock.now_us:
             await self._wait(seat)
@@ -157,7 +167,9 @@ class ModbusBus:
             self._check(seat)
             if not self.client.connected:
                 await self._connect()
-            if seat.failures > self._back_off.allowed and seat.probe is not None:
+            if generation is not None and generation != self.generation:
+                raise ModbusLostError(f"{self.client.name}: the connection is another one now")
+            if seat.probe is not None and self._suspect(seat):
                 await self._send(seat, seat.probe, timeout_s)
             return await self._send(seat, request, timeout_s)
         except ModbusLostError:
@@ -198,6 +210,16 @@ class ModbusBus:
         counters.latency_sum_us += took_us
         counters.latency_max_us = max(counters.latency_max_us, took_us)
         return answer
+
+    def _suspect(self, seat: Seat) -> bool:
+        """Return whether a device is to be asked something short first.
+
+        On a line that is so after every lost answer, which may still come: what answers the short
+        request has nothing older to say any more.
+        """
+        if self.client.shared_line:
+            return seat.failures > 0
+        return seat.failures > self._back_off.allowed
 
     def _check(self, seat: Seat) -> None:
         """Raise if nothing may be sent to a device now."""

@@ -167,7 +167,7 @@ class Master:
         if request is None:
             if len(self._reads) >= _CACHED:
                 self._reads.clear()
-            request = self._reads[key] = requests.read_registers(table, address, count)
+            request = self._reads[key] = requests.read(table, address, count)
         return (await self.ask(unit, request, timeout_s))[2:]
 
     async def read_input(self, unit: int, address: int, count: int) -> bytes:
@@ -182,7 +182,7 @@ class Master:
         self, unit: int, table: BitTable, address: int, count: int, timeout_s: float | None = None
     ) -> list[bool]:
         """Return `count` bits (functions 1 and 2)."""
-        request = requests.read_bits(table, address, count)
+        request = requests.read(table, address, count)
         return requests.bits(await self.ask(unit, request, timeout_s), count)
 
     async def write_register(

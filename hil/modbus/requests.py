@@ -44,16 +44,10 @@ class Request:
         return self.pdu[0]
 
 
-def read_registers(table: RegisterTable, address: int, count: int) -> Request:
-    """Functions 3 and 4."""
+def read(table: RegisterTable | BitTable, address: int, count: int) -> Request:
+    """Functions 1 to 4."""
     pdu = _HEAD.pack(_READS[table], address, count)
-    what = f"{table} {address}…{address + count - 1}"
-    return Request(pdu, bytes((pdu[0], 2 * count)), 2 + 2 * count, what)
-
-
-def read_bits(table: BitTable, address: int, count: int) -> Request:
-    """Functions 1 and 2."""
-    pdu, size = _HEAD.pack(_READS[table], address, count), (count + 7) // 8
+    size = 2 * count if table in {"holding", "input"} else (count + 7) // 8
     what = f"{table} {address}…{address + count - 1}"
     return Request(pdu, bytes((pdu[0], size)), 2 + size, what)
 

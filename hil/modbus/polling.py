@@ -1,0 +1,151 @@
+"""Poll plan: as few reads as a device allows that bring every quantity of a profile.
+
+A read spans fields of one table and may run across addresses in between only where the profile
+says that they can be read: fields without a quantity, and spans. It is never longer than the
+device allows, and never cuts a field in two. What changes slowly is read less often, along with
+something faster if that reads its address anyway. Scale factors come with their values where that
+costs no read of its own; they do not change, so otherwise they are read once for a connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..devices.fields import Field, FieldMap
+from ..devices.modbus_model import ModbusMap, Table
+from . import requests
+from .requests import Request
+
+MAX_READ_BITS: Final = 2000
+ONCE_S: Final = 0.0
+"""`poll_s` of what is read once for a connection."""
+SERIAL_GAP: Final = 12
+"""Registers that take as long on a line at 9600 baud as another request does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One read, and the fields that it brings."""
+
+    table: Table
+    address: int
+    count: int
+    """Registers, or bits."""
+    poll_s: float
+    """How often it is read; 0: once for a connection."""
+    fields: tuple[Field, ...]
+    """In order of their addresses."""
+
+    @property
+    def request(self) -> Request:
+        """The read as a request."""
+        return requests.read(self.table, self.address, self.count)
+
+    @property
+    def end(self) -> int:
+        """Address behind it."""
+        return self.address + self.count
+
+
+def plan(
+    fields: FieldMap,
+    modbus: ModbusMap,
+    *,
+    quantities: Iterable[str] | None = None,
+    max_gap: int = MAX_READ_BITS,
+) -> tuple[Block, ...]:
+    """Return the reads for quantities (None: all that can be read), the most frequent first.
+
+    ``max_gap`` is how many registers that nobody wants a read may run across.
+    """
+    names = fields.quantities("r") if quantities is None else dict.fromkeys(quantities)
+    wanted = [item for name in names if (item := fields.reading(name)) is not None]
+    planner = _Planner(fields, modbus, max_gap)
+    once = [item for item in wanted if item.poll_s == ONCE_S]
+    for poll_s in sorted({item.poll_s for item in wanted} - {ONCE_S}):
+        planner.add([item for item in wanted if item.poll_s == poll_s], poll_s)
+    commands = [item for item in fields.fields if item.quantity and item.writable]
+    factors = dict.fromkeys(item.scale_name for item in (*wanted, *commands) if item.scale_name)
+    once += planner.ride([fields.named[name] for name in factors], stretch=True)
+    planner.blocks.sort(key=lambda block: (block.poll_s, block.table, block.address))
+    planner.add(once, ONCE_S)
+    return tuple(planner.blocks)
+
+
+def blocks_of(
+    items: Sequence[Field], fields: FieldMap, modbus: ModbusMap, *, max_gap: int = MAX_READ_BITS
+) -> tuple[Block, ...]:
+    """Return the fewest reads that bring some fields once."""
+    planner = _Planner(fields, modbus, max_gap)
+    planner.add(items, ONCE_S)
+    return tuple(planner.blocks)
+
+
+class _Planner:
+    """Puts fields into blocks."""
+
+    def __init__(self, fields: FieldMap, modbus: ModbusMap, max_gap: int) -> None:
+        self.blocks: list[Block] = []
+        self._most = modbus.max_read_registers
+        self._max_gap = max_gap
+        self._readable = _readable(fields, modbus)
+
+    def add(self, items: Sequence[Field], poll_s: float) -> None:
+        """Add the fewest reads that bring what no block reads more often."""
+        left = self.ride(items) if poll_s != ONCE_S else list(items)
+        begin = len(self.blocks)
+        for item in sorted(left, key=lambda field: (field.table, field.address, field.name)):
+            last = self.blocks[-1] if len(self.blocks) > begin else None
+            longer = None if last is None else self._longer(last, item)
+            if longer is None:
+                block = Block(item.table, item.address, item.width, poll_s, (item,))
+                self.blocks.append(block)
+            else:
+                self.blocks[-1] = longer
+
+    def ride(self, items: Sequence[Field], *, stretch: bool = False) -> list[Field]:
+        """Let blocks bring what they read anyway, or with `stretch` could; return the others."""
+        left = []
+        for item in items:
+            longer = [
+                (block.count, index, block)
+                for index, old in enumerate(self.blocks)
+                if (block := self._longer(old, item)) is not None
+                and (stretch or block.count == old.count)
+            ]
+            if longer:
+                _, index, block = min(longer, key=lambda choice: choice[:2])
+                self.blocks[index] = block
+            else:
+                left.append(item)
+        return left
+
+    def _longer(self, block: Block, item: Field) -> Block | None:
+        """Return a block made to bring a field too, None if the device does not allow it."""
+        if block.table != item.table:
+            return None
+        begin, end = min(block.address, item.address), max(block.end, item.end)
+        between = range(min(block.end, item.end), max(block.address, item.address))
+        most = self._most if item.table in {"holding", "input"} else MAX_READ_BITS
+        if end - begin > most or len(between) > self._max_gap:
+            return None
+        if not self._readable[item.table].issuperset(between):
+            return None
+        both = sorted((*block.fields, item), key=lambda field: (field.address, field.name))
+        return replace(block, address=begin, count=end - begin, fields=tuple(both))
+
+
+def _readable(fields: FieldMap, modbus: ModbusMap) -> dict[Table, set[int]]:
+    """Return the addresses of each table that can be read."""
+    tables: tuple[Table, ...] = ("holding", "input", "coil", "discrete")
+    cells: dict[Table, set[int]] = {table: set() for table in tables}
+    for item in fields.fields:
+        if item.readable:
+            cells[item.table].update(range(item.address, item.end))
+    for span in modbus.spans:
+        cells[span.table].update(range(span.first, span.last + 1))
+    if modbus.same_tables:
+        cells["holding"] = cells["input"] = cells["holding"] | cells["input"]
+    return cells
