@@ -22,18 +22,20 @@ from .modbus.driver import ModbusDevice
 from .modbus.tls import client_context
 from .rig import RigError
 from .rig_driver import PowerLink, RigDriver, WiredActuator
-from .rigs.concrete import ConcreteDevice, RigSetup, concrete
+from .rigs.concrete import ConcreteDevice, RigSetup, concrete_for
 from .rigs.model import Bus, ModbusRtuBus, ModbusTcpBus, ModbusTlsBus, Zigbee2MqttBus, ZnpBus
 from .wire import Tap
 from .wirefaults.targets import FaultTargetError
 from .world import World
 from .zigbee.host import ports
 from .zigbee.host.heaters import HeaterSlots
-from .zigbee.host.host import ZigbeeHost
+from .zigbee.host.host import HostSettings, ZigbeeHost
 from .zigbee.slots import parse_ieee
 
 ONE_WAY_US: Final = 1000
 """Delay of a message in memory in each direction: a local network, a serial port."""
+_CONFIRM_S: Final = 0.1
+"""How long it may take a coordinator to say that a broadcast is out, or its table full."""
 
 Where = Mapping[str, dict[str, Any]]
 """Host and port, or path, of buses whose devices are emulated elsewhere, by bus id."""
@@ -53,6 +55,8 @@ def attach(
         RigError: the rig lacks what the scenario needs, or cannot be emulated.
     """
     clock = world.clock
+    assert isinstance(plant, ExportPlant)
+    devices = concrete_for(setup, plant)
     effects: Callable[[], Effects] | None = None
     emulated: EmulatedRig | None = None
     where: dict[str, dict[str, Any]] = {}
@@ -60,19 +64,18 @@ def attach(
     if world.process is not None:
         seen = remote = RemotePlant(world.process, clock, plant)
         effects = remote.effects
-        by_id = {device.id: device for device in concrete(setup, plant.actuators)}
+        by_id = {device.id: device for device in devices}
         for endpoint in world.process.endpoints:
             bus = by_id[str(endpoint["device"])].bus.id
             where[bus] = {k: endpoint[k] for k in ("host", "port", "path") if k in endpoint}
     elif not setup.rig.real:
-        assert isinstance(plant, ExportPlant)
         site = Site(plant)
         try:
             emulated = EmulatedRig(setup, clock, site=site, seed=seed, faults=experiment.faults)
         except FaultTargetError as error:
             raise RigError(f"rig '{setup.rig.name}': {error}") from error
         effects = lambda: site.effects  # noqa: E731 - one word
-    builder = _Builder(setup, clock, plant.actuators, emulated, where, tap)
+    builder = _Builder(setup, devices, clock, plant.actuators, emulated, where, tap)
     reports = experiment.edge.device.report_period_s is not None
     refresh_us = to_us(experiment.clock.refresh_s)
     return seen, builder.driver(effects, refresh_us=refresh_us, reports=reports)
@@ -84,6 +87,7 @@ class _Builder:
     def __init__(
         self,
         setup: RigSetup,
+        devices: Sequence[ConcreteDevice],
         clock: Clock,
         actuators: Sequence[Actuator],
         emulated: EmulatedRig | None,
@@ -92,7 +96,7 @@ class _Builder:
     ) -> None:
         self._setup, self._clock, self._actuators = setup, clock, actuators
         self._emulated, self._where, self._tap = emulated, where, tap
-        self._devices = concrete(setup, actuators)
+        self._devices = devices
         self._buses: dict[str, ModbusBus] = {}
         self._opening: list[Callable[[], Any]] = []
         self._closing: list[Callable[[], Any]] = []
@@ -194,7 +198,8 @@ class _Builder:
         if isinstance(bus, Zigbee2MqttBus):
             return self._through_mqtt(bus, slots)
         assert isinstance(bus, ZnpBus)
-        host = ZigbeeHost(self._clock, name=bus.id, tap=self._tap)
+        settings = HostSettings(confirm_s=_CONFIRM_S)
+        host = ZigbeeHost(self._clock, name=bus.id, settings=settings, tap=self._tap)
         heaters = HeaterSlots(
             host,
             {slot: parse_ieee(device.ieee) for slot, device in slots.items()},

@@ -19,7 +19,7 @@ from ..modbus.server import ModbusServer
 from ..modbus.tls import server_context
 from ..modbus.unit import Unit
 from ..rig import RigError
-from ..rigs.concrete import ConcreteDevice, RigSetup, concrete
+from ..rigs.concrete import ConcreteDevice, RigSetup, concrete, concrete_for
 from ..rigs.model import Bus, ModbusRtuBus, ModbusTcpBus, ModbusTlsBus, Parity, ZnpBus
 from ..wire import Tap
 from ..wirefaults.bus import BusFaults
@@ -51,6 +51,16 @@ class Endpoint:
         return {name: value for name, value in values.items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a live table shows of a device; requests are those of its bus."""
+
+    requests: int
+    exceptions: int
+    power_w: float | None
+    faults: Sequence[str]
+
+
 class _AnyUnit(dict[int, Unit]):
     """Units of a server that answers to every unit id: as many devices on TCP do."""
 
@@ -76,6 +86,7 @@ class EmulatedRig:
             frames pass untouched.
         tap: is told of every frame.
         on_fault: told of each bus fault that begins (True) or ends (False).
+        memory: folder in which coordinators keep what survives a restart; None: nowhere.
 
     Raises:
         RigError: the rig cannot be emulated as it says.
@@ -93,10 +104,12 @@ class EmulatedRig:
         with_faults: bool = False,
         tap: Tap | None = None,
         on_fault: Callable[[BusFault, bool], object] | None = None,
+        memory: Path | None = None,
     ) -> None:
+        self.name = setup.rig.name
         self.clock, self.site, self.seed = clock, site, seed
-        actuators = site.plant.actuators if site is not None else ()
-        found = concrete(setup, actuators)
+        self._memory = memory
+        found = concrete(setup) if site is None else concrete_for(setup, site.plant)
         self.devices: tuple[ConcreteDevice, ...] = tuple(d for d in found if d.emulated)
         bus_faults = [fault for fault in faults if isinstance(fault, tuple(BUS_FAULTS.values()))]
         bent = BusFaults(seed, clock) if with_faults or bus_faults else None
@@ -159,6 +172,22 @@ class EmulatedRig:
         for mesh in self.meshes.values():
             await mesh.close()
 
+    def seen(self, device: str) -> Seen:
+        """Return what a live table shows of a device."""
+        t_us = self.clock.now_us
+        found = next(one for one in self.devices if one.id == device)
+        bus = found.bus.id
+        faults: list[str] = []
+        if self.targets is not None:
+            on = (effect.fault for effect in self.targets.effects)
+            faults = [fault.kind for fault in on if fault.target in {device, bus}]
+        if bus in self.meshes:
+            return Seen(0, 0, self.meshes[bus].power_w(device, t_us), faults)
+        statistics = self.servers[bus].statistics
+        value = self.units[device].value("power_w", t_us)
+        power_w = value if isinstance(value, float) else None
+        return Seen(statistics.requests, statistics.exceptions, power_w, faults)
+
     def source(self, device: ConcreteDevice) -> DeviceSource:
         """Return what a device measures and drives.
 
@@ -210,7 +239,8 @@ class EmulatedRig:
             self.targets.add_device(device.id, bus.id, device.unit, self.units[device.id])
 
     def _add_mesh(self, bus: ZnpBus, devices: Sequence[ConcreteDevice]) -> None:
-        mesh = EmulatedMesh(self, bus, devices, tap=self._tap, faults=self._bent)
+        memory = None if self._memory is None else self._memory / f"{bus.id}.json"
+        mesh = EmulatedMesh(self, bus, devices, tap=self._tap, faults=self._bent, memory=memory)
         self.meshes[bus.id] = mesh
         if self.targets is None:
             return

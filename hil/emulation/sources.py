@@ -220,11 +220,10 @@ def charger_source(site: Site, name: str) -> PlantSource:
         wanted["enabled"] = float(bool(on))
         apply(t_us)
 
-    def car_state() -> float:
-        # 1 ready, no car · 2 charging · 3 waiting for the charger · 4 complete
+    def car_state() -> str:
         if not terminals.plugged(charger):
-            return 1.0
-        return 2.0 if terminals.charger_power_w(charger) > 0.0 else 3.0
+            return "idle"
+        return "charging" if terminals.charger_power_w(charger) > 0.0 else "waiting"
 
     measures: dict[str, Measure] = {
         "power_w": lambda: terminals.charger_power_w(charger),

@@ -5,15 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
+from ...sim.edge.config import EdgeConfig
 from ...sim.points import Actuator
-from ..devices.model import DeviceProfile
+from ..devices.model import Attribute, DeviceProfile
 from .model import Bus, Rig, RigDevice
 
+_SET_POINTS: Final = frozenset({"power_setpoint_w", "power_limit_w", "current_setpoint_a"})
+NOMINAL_V: Final = 230.0
+_WATCHDOG: Final = (0xFC57, 0x0003)
+"""Cluster and attribute of a power-controlled heater's own watchdog."""
 _MAKER: Final = "00:12:4b"
 """First bytes of made-up Zigbee addresses; the bench's devices stand for TI's radios."""
+
+
+class SitePlant(Protocol):
+    """What is asked of the plant that devices stand for."""
+
+    actuators: tuple[Actuator, ...]
+    edge: EdgeConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,72 @@ def concrete(setup: RigSetup, actuators: Sequence[Actuator] = ()) -> tuple[Concr
             )
             taken[entry.id] += 1
     return tuple(found)
+
+
+def concrete_for(setup: RigSetup, plant: SitePlant) -> tuple[ConcreteDevice, ...]:
+    """Return the devices of a rig at a site, emulated ones as large as what they stand for."""
+    by_name = {actuator.id: actuator for actuator in plant.actuators}
+    report_s = plant.edge.device.report_period_s
+    found = []
+    for device in concrete(setup, plant.actuators):
+        if device.emulated and device.serves:
+            kind, _, name = device.serves[0].partition(".")
+            actuator = by_name.get(name or kind)
+            profile = _heater(device.profile, report_s) if kind == "load" else device.profile
+            if actuator is not None:
+                profile = _fitted(profile, actuator)
+            found.append(replace(device, profile=profile))
+        else:
+            found.append(device)
+    return tuple(found)
+
+
+def _fitted(profile: DeviceProfile, actuator: Actuator) -> DeviceProfile:
+    """Return a profile with the ratings of an actuator of the plant."""
+    ratings: dict[str, float | int] = {"power_w": actuator.high_w}
+    low, high = actuator.low_w, actuator.high_w
+    if actuator.kind == "charger":
+        phases = sum(share > 0 for share in actuator.phase_shares)
+        high = actuator.high_w / (NOMINAL_V * phases)
+        ratings |= {"current_a": high, "phases": 3 if phases == 3 else 1}
+    if actuator.kind == "battery":
+        ratings["charge_power_w"] = -actuator.low_w
+    actuators = tuple(
+        item.model_copy(
+            update={
+                "low": min(item.low, low),
+                "high": high,
+                "default": min(max(item.default, min(item.low, low)), high),
+            }
+        )
+        if item.quantity in _SET_POINTS
+        else item
+        for item in profile.actuators
+    )
+    fitted = profile.ratings.model_copy(update=ratings)
+    return profile.model_copy(update={"ratings": fitted, "actuators": actuators})
+
+
+def _heater(profile: DeviceProfile, report_s: float | None) -> DeviceProfile:
+    """Return a Zigbee profile that reports every `report_s`, or never for None.
+
+    Its watchdog is the plant's, which every load of the site has.
+    """
+    if profile.zigbee is None:
+        return profile
+    often = {} if report_s is None else {"min_s": report_s, "max_s": report_s, "change": 0.0}
+
+    def changed(item: Attribute) -> Attribute:
+        if (item.cluster, item.id) == _WATCHDOG:
+            return item.model_copy(update={"value": 0})
+        if item.reporting is None:
+            return item
+        reporting = None if report_s is None else item.reporting.model_copy(update=often)
+        return item.model_copy(update={"reporting": reporting})
+
+    attributes = tuple(changed(item) for item in profile.zigbee.attributes)
+    zigbee = profile.zigbee.model_copy(update={"attributes": attributes})
+    return profile.model_copy(update={"zigbee": zigbee})
 
 
 def made_up_ieee(name: str) -> str:

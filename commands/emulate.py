@@ -1,0 +1,196 @@
+"""What `wattbench emulate` does: the emulated devices of a rig alone, until it is stopped.
+
+One JSON line an endpoint goes to stdout, flushed, before anything else; a live table follows where
+stdout is a terminal. Everything else goes to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from ..hil.emulation.rig import EmulatedRig, Endpoint
+    from ..hil.emulation.sources import Site
+    from ..hil.rigs.concrete import RigSetup
+    from ..sim.clock import WallClock
+
+EXIT_PASS, EXIT_USAGE, EXIT_ERROR, EXIT_RIG = 0, 2, 5, 6
+_TABLE_PERIOD_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class EmulateOptions:
+    """What `wattbench emulate` was told."""
+
+    rig: str
+    scenario: str | None = None
+    seed: int = 1
+    memory: Path | None = None
+
+
+class _UsageError(Exception):
+    """The command cannot be carried out as it was given; one line says why."""
+
+
+def emulate(options: EmulateOptions) -> int:
+    """Serve a rig's emulated devices until SIGINT or SIGTERM; return the exit code."""
+    from ..hil.modbus.line import LineError
+    from ..hil.modbus.server import ServeError
+    from ..hil.rig import RigError
+    from ..hil.wirefaults.control import ControlError
+    from ..scenarios.errors import ScenarioErrors
+    from ..scenarios.library import UnknownScenarioError
+    from ..scenarios.rigs import UnknownRigError
+    from ..sim.clock import WallClock
+    from ..sim.profiles.findings import ProfileError
+
+    usage = (ScenarioErrors, UnknownScenarioError, UnknownRigError, ProfileError, _UsageError)
+    try:
+        setup = _setup(options)
+        site = _site(options)
+        with WallClock() as clock:
+            clock.run(_serve(options, setup, site, clock))
+    except usage as problem:
+        return _say(problem, EXIT_USAGE)
+    except (RigError, ServeError, LineError, ControlError) as problem:
+        return _say(problem, EXIT_RIG)
+    return EXIT_PASS
+
+
+def _say(problem: Exception, code: int) -> int:
+    for line in str(problem).splitlines():
+        print(f"wattbench: {line}", file=sys.stderr)
+    return code
+
+
+def _setup(options: EmulateOptions) -> RigSetup:
+    from ..hil.rigs.concrete import RigSetup
+    from ..scenarios.rigs import load_profiles, load_rig
+
+    rig = load_rig(options.rig)
+    if not any(device.emulated for device in rig.devices):
+        raise _UsageError(
+            f"rig '{rig.name}' has no emulated device; allowed: emulated: true at some of them"
+        )
+    return RigSetup(rig, load_profiles(rig))
+
+
+def _site(options: EmulateOptions) -> Site | None:
+    """Build the plant of a scenario, which then stands behind the devices."""
+    if options.scenario is None:
+        return None
+    from ..hil.emulation.sources import Site
+    from ..scenarios.library import locate
+    from ..scenarios.load import load_scenario
+    from ..sim.clock import US_PER_S, to_us
+    from ..sim.export.plant import ExportPlant
+    from ..sim.faults import BusFault
+    from ..sim.profiles.build import build as build_profiles
+
+    scenario = load_scenario(locate(options.scenario))
+    duration_us = to_us(scenario.clock.duration_s)
+    profiles = build_profiles(
+        scenario.profiles,
+        scenario.plant,
+        scenario.start_utc(),
+        -(-duration_us // US_PER_S),
+        options.seed,
+    )
+    own = [fault for fault in scenario.faults if not isinstance(fault, BusFault)]
+    plant = ExportPlant(
+        scenario.plant, scenario.edge, profiles.values, own, options.seed, duration_us
+    )
+    plant.advance(0)
+    return Site(plant)
+
+
+async def _serve(
+    options: EmulateOptions, setup: RigSetup, site: Site | None, clock: WallClock
+) -> None:
+    from ..hil.emulation.rig import EmulatedRig
+    from ..hil.wirefaults.control import ControlServer
+
+    rig = EmulatedRig(
+        setup, clock, site=site, seed=options.seed, with_faults=True, memory=options.memory
+    )
+    assert rig.targets is not None
+    control = ControlServer(setup.rig.name, rig.targets)
+    stop = asyncio.Event()
+    with _stopping(stop):
+        try:
+            endpoints = await rig.serve()
+            await control.start()
+            for endpoint in endpoints:
+                print(json.dumps(endpoint.as_dict()), flush=True)
+            await _until(stop, rig, endpoints)
+        finally:
+            await control.close()
+            await rig.close()
+
+
+@contextmanager
+def _stopping(stop: asyncio.Event) -> Iterator[None]:
+    """Within, SIGINT, SIGTERM and SIGHUP set an event."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _until(stop: asyncio.Event, rig: EmulatedRig, endpoints: list[Endpoint]) -> None:
+    """Wait for the end; on a terminal show meanwhile what the devices do."""
+    if not sys.stdout.isatty():
+        await stop.wait()
+        return
+    from rich.live import Live
+
+    with Live(_table(rig, endpoints), auto_refresh=False, screen=False) as live:
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TABLE_PERIOD_S):
+                    await stop.wait()
+            live.update(_table(rig, endpoints), refresh=True)
+
+
+def _table(rig: EmulatedRig, endpoints: list[Endpoint]) -> Any:
+    """Return the live table: a row a device."""
+    from rich.table import Table
+
+    table = Table(title=f"{rig.name} · {rig.clock.now_us / 1e6:.0f} s · Ctrl-C stops")
+    for name in ("device", "profile", "at"):
+        table.add_column(name)
+    for name in ("requests", "exceptions", "power"):
+        table.add_column(name, justify="right")
+    table.add_column("faults")
+    for endpoint in endpoints:
+        table.add_row(*_row(rig, endpoint))
+    return table
+
+
+def _row(rig: EmulatedRig, endpoint: Endpoint) -> tuple[str, ...]:
+    seen = rig.seen(endpoint.device)
+    place = endpoint.path or f"{endpoint.host}:{endpoint.port}"
+    own = f" unit {endpoint.unit}" if endpoint.unit else f" {endpoint.ieee}"
+    power = "" if seen.power_w is None else f"{seen.power_w:.0f} W"
+    return (
+        endpoint.device,
+        endpoint.profile,
+        place + own,
+        str(seen.requests),
+        str(seen.exceptions),
+        power,
+        ", ".join(seen.faults),
+    )
