@@ -104,7 +104,7 @@ class Fingerprint:
         """What was commanded last; None: nothing yet."""
         self._noise = 0.0
         self._refresh_s = 0.0
-        self._still_s = self.plan.still_s
+        self._still_s = self._took_s = self.plan.still_s
         self._moves: list[Move] = []
 
     async def run(self) -> Findings:
@@ -209,6 +209,7 @@ class Fingerprint:
         last_us = self._last_change_us(first, self._tolerance(limits))
         took_s = (last_us - first.command.received_us) / US_PER_S
         self._still_s = max(self.plan.still_s, 2 * self._refresh_s, 0.5 * took_s)
+        self._took_s = 1.2 * took_s + self._still_s
         high = await self._watched(limits, 1.0)
         self._noise = max(self._noise, settled(high, -np.inf)[1])
 
@@ -241,6 +242,9 @@ class Fingerprint:
     async def _response(self, limits: Limits) -> Estimate:
         steps = []
         for before, after in zip(self._moves[:-1], self._moves[1:], strict=True):
+            level = self._settled(limits, before)
+            if abs(after.readings[0].value - level) > 2 * self._tolerance(limits):
+                continue  # it had not stayed: a watchdog had expired meanwhile
             steps.append(self._step(limits, before, after))
         tolerance = self._moving_tolerance(limits)
         response = estimate_step_response(steps, refresh_s=self._refresh_s, tolerance=tolerance)
@@ -385,6 +389,10 @@ class Fingerprint:
         longest_s = max(self._refresh_s, pace.pause_s, _SCATTER_S[len(self._moves) % 4])
         wait_s = float(self._rng.uniform(0.0, longest_s))
         await experiments.sleep(probe, max(pace.pause_s, pace.command_pause_s) + wait_s)
+        if self._moves:
+            # A watchdog may have expired meanwhile; what that sets going must be over.
+            await self._command(limits, before)
+            await experiments.sleep(probe, self._took_s)
         done = await experiments.move(
             probe,
             pace,
