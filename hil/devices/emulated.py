@@ -23,8 +23,10 @@ from ..modbus.unit import (
     RegisterTable,
 )
 from . import codec, fields
+from .derived import derive
 from .fields import Field, FieldMap
 from .image import RegisterImage
+from .latch import Latch
 from .model import DeviceProfile, ModbusMap
 from .pace import Pace
 from .source import DeviceSource, Value
@@ -83,11 +85,21 @@ class EmulatedDevice:
         self._bits: dict[tuple[str, int], bool] = {}
         self._image = RegisterImage(self.map.fields, self._modbus)
         self._exponents = self._scale_factors()
-        self._measured = tuple(
-            (item, self._exponents.get(item.scale_name or "", 0))
+        measured = [
+            item
             for item in self.map.fields
-            if item.quantity is not None and not item.writable
-        )
+            if item.quantity is not None
+            and not item.writable
+            and item.shows is None
+            and item.quantity not in _IDENTITY
+        ]
+        self._registers = Latch(measured, self._exponents, self._image)
+        self._measured_bits = tuple(item for item in measured if item.is_bit)
+        self._quantities = tuple(dict.fromkeys(str(item.quantity) for item in measured))
+        self._mirrors: dict[str, list[Field]] = {}
+        for item in self.map.fields:
+            if item.shows is not None:
+                self._mirrors.setdefault(item.shows, []).append(item)
         self._writable = {(i.table, i.address): i for i in self.map.fields if i.writable}
         self._due_us: int | None = None
         self._wake_us: int | None = None
@@ -196,7 +208,7 @@ class EmulatedDevice:
         item = self.map.writing(quantity)
         if quantity not in self._latest and item is not None:
             return self._settings.get(item.name)
-        return self._latest.get(quantity)
+        return self.identity.get(quantity, self._latest.get(quantity))
 
     # What behaviours see (`watchdogs.Panel`).
 
@@ -213,6 +225,11 @@ class EmulatedDevice:
             return
         exponent = self._exponents.get(item.scale_name or "", 0) or 0
         self._image.store(item, fields.encode(item, value, exponent, saturate=True))
+        for mirror in self._mirrors.get(name, ()):
+            assert mirror.quantity is not None
+            raw = codec.encode_raw(mirror.type, value, mirror.width, mirror.word_order)
+            self._image.store(mirror, raw)
+            self._latest[mirror.quantity] = fields.decode(mirror, raw)
 
     def drive(self, quantity: str, value: float, t_us: int) -> None:
         """Command the source, within the actuator's limits."""
@@ -220,14 +237,6 @@ class EmulatedDevice:
         if actuator is not None:
             value = min(max(value, actuator.low), actuator.high)
         self._source.command(quantity, value, t_us)
-
-    def measure(self, quantity: str, t_us: int) -> Value | None:
-        """Return a quantity of the device: its identity, or what its source measures."""
-        if quantity in self.identity:
-            return self.identity[quantity]
-        if quantity in self._stuck:
-            return self._stuck[quantity]
-        return self._source.measure(quantity, t_us)
 
     # Inside.
 
@@ -255,9 +264,9 @@ class EmulatedDevice:
         self._settings.clear()
         own = {"1.SN": self.identity["serial"], "1.Vr": self.identity["firmware"]}
         for item in self.map.fields:
-            if item.quantity is not None and not item.writable:
+            if item.quantity is not None and not item.writable and item.quantity not in _IDENTITY:
                 continue
-            value = own.get(item.name, item.default)
+            value = own.get(item.name, self.identity.get(item.quantity or "", item.default))
             if value is None and item.quantity is not None:
                 actuator = self.profile.actuator(item.quantity)
                 value = actuator.default if actuator is not None else 0.0
@@ -306,28 +315,34 @@ class EmulatedDevice:
             return
         for behaviour in self._behaviours:
             behaviour.latch(t_us)
-        for item, exponent in self._measured:
-            self._take(item, exponent, t_us)
-        shown = [value for name, value in self._latest.items() if name not in self.identity]
-        if shown and all(value is None for value in shown):
+        values = self._sample(t_us)
+        if values and all(value is None for value in values.values()):
             # The source has nothing yet; zeros would pass for values.
             raise ModbusRefusal(DEVICE_BUSY)
+        self._latest.update(values)
+        self._registers.take(self._latest)
+        for item in self._measured_bits:
+            self._bits[(item.table, item.address)] = bool(values[item.quantity or ""])
         self._latched_us = t_us
 
-    def _take(self, item: Field, exponent: int | None, t_us: int) -> None:
-        quantity = item.quantity
-        assert quantity is not None
-        value = self.measure(quantity, t_us)
-        self._latest[quantity] = value
-        if item.is_bit:
-            self._bits[(item.table, item.address)] = bool(value)
-            return
-        if value is None or exponent is None:
-            self._image.store(item, fields.missing_bytes(item))
-            return
-        if item.resolution is not None and not isinstance(value, str):
-            value = round(value / item.resolution) * item.resolution
-        self._image.store(item, fields.encode(item, value, exponent, saturate=True))
+    def _sample(self, t_us: int) -> dict[str, Value | None]:
+        """Return all that is measured, at one time; what the source lacks follows from the rest."""
+        source = self._source.measure
+        values: dict[str, Value | None] = {q: source(q, t_us) for q in self._quantities}
+
+        def known(quantity: str) -> Value | None:
+            if quantity in values:
+                return values[quantity]
+            value = values[quantity] = self._source.measure(quantity, t_us)
+            return value
+
+        lacking = [quantity for quantity, value in values.items() if value is None]
+        if len(lacking) < len(values):
+            for quantity in lacking:
+                values[quantity] = derive(quantity, known)
+        for quantity in self._stuck.keys() & values.keys():
+            values[quantity] = self._stuck[quantity]
+        return values
 
     def _accept(self, item: Field, data: bytes) -> tuple[Value, float]:
         """Return what a client writes, as it sees it and as a number; refuse what is not valid."""

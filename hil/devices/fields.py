@@ -52,6 +52,8 @@ class Field:
     also: Mapping[str, float] = field(default_factory=dict)
     """Raw values of fields, by name, that are written after it."""
     nonvolatile: bool = False
+    shows: str | None = None
+    """Name of the field whose value it shows."""
 
     @property
     def readable(self) -> bool:
@@ -243,6 +245,7 @@ def _point(profile: DeviceProfile, point: Point) -> Field:
         poll_s=point.poll_s,
         labels=point.labels,
         also=point.also,
+        shows=point.shows,
     )
 
 

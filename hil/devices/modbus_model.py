@@ -119,6 +119,8 @@ class Point(_Meaning, _Place):
     """Name of a register of type sunssf that holds the power of ten; null: none."""
     missing: int | None = None
     """Raw number that means: no value; null: every number is a value."""
+    shows: str | None = None
+    """Name of a register whose value it shows: what was written there; null: it is measured."""
 
 
 class Register(_Place):
@@ -228,7 +230,7 @@ class ModbusMap(Model):
                     "'{name}' is there twice; allowed: once", (section, index), names[index]
                 )
         for index, point in enumerate(self.points):
-            for name in (point.scale_register, *point.also):
+            for name in (point.scale_register, point.shows, *point.also):
                 if name is not None and name not in named:
                     raise _fault("there is no register '{name}'", ("points", index), name)
         taken: dict[tuple[str, int, str], str] = {}

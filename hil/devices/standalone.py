@@ -117,7 +117,7 @@ class StandaloneSource:
             def read(t_us: int) -> float:
                 volt = volts[f"voltage_{phase}_v"](t_us)
                 assert isinstance(volt, float)
-                return power_w(t_us) / phases / volt
+                return abs(power_w(t_us)) / phases / volt
 
             return read
 
@@ -125,7 +125,6 @@ class StandaloneSource:
             carries = index < phases
             reads[f"current_{phase}_a"] = current(phase) if carries else _zero
             reads[f"power_{phase}_w"] = (lambda t: power_w(t) / phases) if carries else _zero
-        reads["current_sum_a"] = lambda t: power_w(t) / 230.0
         reads["apparent_power_va"] = lambda t: abs(power_w(t))
         reads["power_factor"] = lambda _: 1.0
         return reads
@@ -146,9 +145,6 @@ class StandaloneSource:
             reads[f"power_factor_{phase}"] = lambda _: factor
             reads[f"import_energy_{phase}_wh"] = self._counter(f"import {phase}", wave)
             reads[f"export_energy_{phase}_wh"] = self._counter(f"export {phase}", wave.negative())
-        reads["current_sum_a"] = lambda t: sum(
-            float(reads[f"current_{phase}_a"](t) or 0.0) for phase in _PHASES
-        )
         reads["power_w"] = lambda t: sum(wave.at(t) for wave in waves)
         reads["power_factor"] = lambda _: factor
         reads["apparent_power_va"] = lambda t: sum(abs(wave.at(t)) for wave in waves) / factor
@@ -259,6 +255,8 @@ class StandaloneSource:
             "temperature_c": lambda _: self._sums["temperature"],
             "energy_wh": lambda _: self._sums["energy"],
             "max_power_w": lambda _: ratings.power_w,
+            "controller_temperature_c": self._wave("controller", 34.0, 3.0, 900).at,
+            "on": lambda t: float(power(t) > 0),
             "state": lambda t: "heating" if power(t) > 0 else "standby",
         }
 

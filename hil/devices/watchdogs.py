@@ -25,9 +25,6 @@ class Panel(Protocol):
     def drive(self, quantity: str, value: float, t_us: int) -> None:
         """Command the source, within the actuator's limits."""
 
-    def measure(self, quantity: str, t_us: int) -> Value | None:
-        """Return a quantity of the device."""
-
 
 class Behaviour(Protocol):
     """Something that a device does by itself."""

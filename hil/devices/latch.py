@@ -1,0 +1,171 @@
+"""What a device measures, put into its registers: many values in one go.
+
+Devices are latched about once a second each, a few hundred of them in one process, and a day of
+virtual time is 86 400 latches a device: fields that stand side by side are packed by one call.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from . import codec, fields
+from .fields import Field
+from .image import RegisterImage
+from .source import Value
+
+Encoder = Callable[[Value | None], float]
+_CODES: Final = {
+    **dict.fromkeys(("uint16", "enum16", "bitfield16", "acc16"), "H"),
+    "int16": "h",
+    **dict.fromkeys(("uint32", "enum32", "bitfield32", "acc32"), "I"),
+    "int32": "i",
+    **dict.fromkeys(("uint64", "bitfield64", "acc64"), "Q"),
+    "int64": "q",
+    "float32": "f",
+    "float64": "d",
+}
+_WRAPS: Final = {"acc16": 1 << 16, "acc32": 1 << 32, "acc64": 1 << 64}
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Fields side by side, high word first."""
+
+    pack: struct.Struct
+    first: Field
+    quantities: tuple[str, ...]
+    encoders: tuple[Encoder, ...]
+
+
+class Latch:
+    """The measured fields of a device."""
+
+    def __init__(
+        self, measured: Iterable[Field], exponents: Mapping[str, int | None], image: RegisterImage
+    ) -> None:
+        """Prepare fields; ``exponents`` are those of the scale factors by name."""
+        self._image = image
+        self._exponents = exponents
+        found = [item for item in measured if item.quantity is not None and not item.is_bit]
+        self.quantities: tuple[str, ...] = tuple(dict.fromkeys(f.quantity or "" for f in found))
+        self._alone = [item for item in found if not _packs(item)]
+        self._groups: list[_Group] = []
+        run: list[Field] = []
+        for item in sorted(filter(_packs, found), key=lambda f: (f.table, f.address)):
+            if run and (run[-1].table, run[-1].end) != (item.table, item.address):
+                self._close(run)
+                run = []
+            run.append(item)
+        if run:
+            self._close(run)
+
+    def _close(self, run: list[Field]) -> None:
+        self._groups.append(
+            _Group(
+                struct.Struct(">" + "".join(_CODES[item.type] for item in run)),
+                run[0],
+                tuple(item.quantity or "" for item in run),
+                tuple(self._encoder(item) for item in run),
+            )
+        )
+
+    def _exponent(self, item: Field) -> int | None:
+        return self._exponents.get(item.scale_name or "", 0)
+
+    def _encoder(self, item: Field) -> Encoder:
+        exponent = self._exponent(item)
+        missing = item.missing if isinstance(item.missing, int | float) else 0
+        if exponent is None:
+            return lambda _: missing
+        if not codec.is_integer(item.type):
+            return _float_encoder(item, exponent, missing)
+        if item.labels or item.type in _WRAPS:
+            return _slow_encoder(item, exponent, missing)
+        return _integer_encoder(item, exponent, missing)
+
+    def take(self, values: Mapping[str, Value | None]) -> None:
+        """Put values into the registers; None shows as the device shows a missing value."""
+        image = self._image
+        for group in self._groups:
+            raws = [
+                encode(values[quantity])
+                for encode, quantity in zip(group.encoders, group.quantities, strict=True)
+            ]
+            try:
+                image.store(group.first, group.pack.pack(*raws))
+            except (struct.error, OverflowError):  # a float that no float32 holds
+                image.store(group.first, group.pack.pack(*(0 for _ in raws)))
+        for item in self._alone:
+            self._take(item, values[item.quantity or ""])
+
+    def _take(self, item: Field, value: Value | None) -> None:
+        exponent = self._exponent(item)
+        if value is None or exponent is None:
+            self._image.store(item, fields.missing_bytes(item))
+            return
+        try:
+            data = fields.encode(item, _rounded(item, value), exponent, saturate=True)
+        except codec.CodecError:  # a word that this device has no number for
+            data = fields.missing_bytes(item)
+        self._image.store(item, data)
+
+
+def _packs(item: Field) -> bool:
+    return item.type in _CODES and (item.word_order == "big" or item.width == 1)
+
+
+def _rounded(item: Field, value: Value) -> Value:
+    if item.resolution is None or isinstance(value, str):
+        return value
+    return round(value / item.resolution) * item.resolution
+
+
+def _float_encoder(item: Field, exponent: int, missing: float) -> Encoder:
+    def encode(value: Value | None) -> float:
+        if value is None or isinstance(value, str):
+            return missing
+        if item.resolution is not None:
+            value = round(value / item.resolution) * item.resolution
+        return codec.unscale(value, item.factor, exponent)
+
+    return encode
+
+
+def _integer_encoder(item: Field, exponent: int, missing: float) -> Encoder:
+    """Return what rounds and saturates; the number that means "no value" is left out."""
+    bounds = codec.limits(item.type)
+    assert bounds is not None
+    low, high = bounds
+    if item.missing is not None:
+        low, high = low + (item.missing == low), high - (item.missing == high)
+    per_count = codec.unscale(1.0, item.factor, exponent)
+    slow = _slow_encoder(item, exponent, missing)
+    if item.resolution is not None:
+        return slow
+
+    def encode(value: Value | None) -> float:
+        if value is None or isinstance(value, str):
+            return slow(value)
+        raw = value * per_count
+        # NaN is in no order: it fails both.
+        return round(raw) if low <= raw <= high else (low if raw < low else slow(value))
+
+    return encode
+
+
+def _slow_encoder(item: Field, exponent: int, missing: float) -> Encoder:
+    def encode(value: Value | None) -> float:
+        if value is None or value != value:  # noqa: PLR0124 - NaN is what differs from itself
+            return missing
+        try:
+            data = fields.encode(item, _rounded(item, value), exponent, saturate=True)
+        except codec.CodecError:
+            return missing
+        return (
+            float(raw) if isinstance(raw := codec.decode_raw(item.type, data), float) else int(raw)
+        )
+
+    return encode
