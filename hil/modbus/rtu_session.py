@@ -31,20 +31,23 @@ class RtuSession(Session):
     def __init__(
         self,
         server: ModbusServer,
-        idle_s: float | None,
         line: LineSettings | None,
         *,
         paced: bool = True,
+        lasting: bool = False,
         pulled: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(server, idle_s)
+        super().__init__(server)
         self._pulled = pulled
+        self.lasting = lasting
         self._byte_us = line.byte_us if line is not None and paced else 0.0
         self._silence_us = round(line.silence_us) if line is not None else 0
         self._burst = max(1, int(line.burst_s * 1e6 / line.byte_us)) if line is not None else 0
         self._decoder = RtuDecoder(self._known)
         self._settling: asyncio.TimerHandle | None = None
         self._came = 0
+        self._quiet_us = 0
+        """From when on what has come counts as followed by silence."""
         self._first_us = 0
         """When the first byte of the request that is coming came."""
         self._line_us = 0
@@ -87,20 +90,32 @@ class RtuSession(Session):
             self._first_us = self._server.clock.now_us
         self._came += 1
         self._take(decoder.feed(data))
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settling = None
         if decoder.pending and self._transport is not None:
-            silence_us = max(_GARBAGE_SILENCE_US, self._silence_us)
-            self._settling = self._loop.call_later(silence_us * 1e-6, self._silent, self._came)
+            self._quiet_us = self._server.clock.now_us + max(_GARBAGE_SILENCE_US, self._silence_us)
+            if self._settling is None:
+                self._listen()
 
-    def _silent(self, came: int) -> None:
-        # In a loop that is late, bytes may be there already that nobody has read yet: they are
-        # before this turn is over.
-        self._loop.call_soon(self._settle, came)
+    def _listen(self) -> None:
+        wait_us = max(0, self._quiet_us - self._server.clock.now_us)
+        self._settling = self._loop.call_later(wait_us * 1e-6, self._silent)
+
+    def _silent(self) -> None:
+        """Look whether it was silent; a timer for each piece would fill the clock's queue."""
+        self._settling = None
+        if self._transport is None or not self._decoder.pending:
+            return
+        if self._server.clock.now_us < self._quiet_us:
+            self._listen()
+        else:
+            # In a loop that is late, bytes may be there already that nobody has read yet: they
+            # are before this turn is over.
+            self._loop.call_soon(self._settle, self._came)
 
     def _settle(self, came: int) -> None:
-        if came == self._came and self._transport is not None:
+        if came != self._came or self._transport is None:
+            if self._settling is None and self._transport is not None:
+                self._listen()
+        else:
             self._take(self._decoder.flush())
 
     def _take(self, frames: list[bytes]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from ...sim.clock import Clock
+from ...sim.clock import Clock, to_us
 from ..wire import Tap, WireFault
 from .line import LineError, LineSettings, PtyPort, SerialTransport, open_serial
 from .rtu_session import RtuSession
@@ -112,12 +112,13 @@ class ModbusServer:
         self._tap = tap
         self._faults = faults
         self._max_connections = max_connections
-        self._idle_s = idle_timeout_s
+        self._idle_us = to_us(idle_timeout_s)
         self._buffer: memoryview | None = None
         self._sessions: set[Session] = set()
         self._servers: list[asyncio.Server] = []
         self._ptys: list[PtyPort] = []
         self._timers: set[asyncio.TimerHandle] = set()
+        self._sweeping: asyncio.TimerHandle | None = None
         self._on = True
         self._closed = False
 
@@ -158,8 +159,8 @@ class ModbusServer:
     def protocol(self) -> asyncio.Protocol:
         """Return the server's end of one new connection."""
         if self.framing == "rtu":
-            return RtuSession(self, self._idle_s, self.line)
-        return TcpSession(self, self._idle_s)
+            return RtuSession(self, self.line)
+        return TcpSession(self)
 
     async def serve_tcp(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Listen; returns host and port, chosen by the system when `port` is 0.
@@ -192,7 +193,7 @@ class ModbusServer:
     ) -> tuple[str, int]:
         def make() -> asyncio.Protocol:
             if self.framing == "tcp":
-                return TcpSession(self, self._idle_s, roles)
+                return TcpSession(self, roles)
             return self.protocol()
 
         try:
@@ -206,12 +207,14 @@ class ModbusServer:
                 f"{host}, port {port}: cannot be listened at: {error.strerror or error}"
             ) from error
         loop = asyncio.get_running_loop()
-        limits = (
-            {"ssl_handshake_timeout": _HANDSHAKE_S, "ssl_shutdown_timeout": _SHUTDOWN_S}
-            if context is not None
-            else {}
+        server = await loop.create_server(
+            make,
+            sock=sock,
+            ssl=context,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=None if context is None else _HANDSHAKE_S,
+            ssl_shutdown_timeout=None if context is None else _SHUTDOWN_S,
         )
-        server = await loop.create_server(make, sock=sock, ssl=context, backlog=_BACKLOG, **limits)
         self._servers.append(server)
         address = sock.getsockname()
         return str(address[0]), int(address[1])
@@ -230,7 +233,7 @@ class ModbusServer:
             self._replug(port)
 
         def make() -> asyncio.Protocol:
-            return RtuSession(self, None, self.line, pulled=pulled)
+            return RtuSession(self, self.line, lasting=True, pulled=pulled)
 
         port = PtyPort(make, Path(link) if link is not None else None)
         self._ptys.append(port)
@@ -311,14 +314,38 @@ class ModbusServer:
         if not self.accepts():
             self.statistics.refused += 1
             return False
-        if len(self._sessions) >= self._max_connections:
+        passing = [one for one in self._sessions if not one.lasting]
+        if len(passing) >= self._max_connections and not session.lasting:
             self.statistics.evicted += 1
-            oldest = min(self._sessions, key=lambda one: one.last_us)
+            oldest = min(passing, key=lambda one: one.last_us)
             self._sessions.discard(oldest)
             oldest.drop()
         self._sessions.add(session)
         self.statistics.connections += 1
+        if self._sweeping is None and not session.lasting:
+            self._sweep_later(self._idle_us)
         return True
+
+    def _sweep_later(self, wait_us: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweeping = loop.call_later(max(wait_us, 0) * 1e-6, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close the connections that were silent for too long; one timer looks after all."""
+        self._sweeping = None
+        now_us, next_us = self.clock.now_us, None
+        for session in list(self._sessions):
+            if session.lasting:
+                continue
+            due_us = session.last_us + self._idle_us
+            if due_us <= now_us:
+                self.statistics.timed_out += 1
+                self._sessions.discard(session)
+                session.drop()
+            else:
+                next_us = due_us if next_us is None else min(next_us, due_us)
+        if next_us is not None:
+            self._sweep_later(next_us - now_us)
 
     def lost(self, session: Session) -> None:
         """Forget a session."""
@@ -329,6 +356,8 @@ class ModbusServer:
         self._closed = True
         for timer in self._timers:
             timer.cancel()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         for server in self._servers:
             server.close()
         for port in self._ptys:
@@ -343,7 +372,7 @@ class _PortSession(RtuSession):
     """A line on a real port, which keeps its own time; tells when it is lost."""
 
     def __init__(self, server: ModbusServer, line: LineSettings, lost: object) -> None:
-        super().__init__(server, None, line, paced=False)
+        super().__init__(server, line, paced=False, lasting=True)
         self._when_lost = lost
 
     def connection_lost(self, exc: Exception | None) -> None:

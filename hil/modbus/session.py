@@ -28,13 +28,14 @@ _REQUESTS, _ANSWERS = 0, 1
 class Session(asyncio.Protocol):
     """The server's end of one connection."""
 
-    def __init__(self, server: ModbusServer, idle_s: float | None) -> None:
+    lasting = False
+    """Whether it stays without requests, and does not give way to others: a line."""
+
+    def __init__(self, server: ModbusServer) -> None:
         self.last_us = 0
         """Time of the last request, or of the connection's beginning."""
         self._server = server
-        self._idle_s = idle_s
         self._transport: asyncio.Transport | None = None
-        self._idle: asyncio.TimerHandle | None = None
         self._detach: Callable[[], None] | None = None
         self._due_us = [0, 0]
         self._delayed = 0
@@ -49,15 +50,11 @@ class Session(asyncio.Protocol):
             return
         _keep_alive(transport)
         self.attach()
-        if self._idle_s is not None:
-            self._idle = self._loop.call_later(self._idle_s, self._check_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave the server; what is still worked on has nobody to go to."""
         self._transport = None
         self._server.lost(self)
-        if self._idle is not None:
-            self._idle.cancel()
         self.detach()
 
     def attach(self) -> None:
@@ -81,16 +78,6 @@ class Session(asyncio.Protocol):
         """Put bytes on the wire that no request asked for."""
         if self._transport is not None:
             self._put(data)
-
-    def _check_idle(self) -> None:
-        if self._idle_s is None or self._transport is None:
-            return
-        left_s = self._idle_s - (self._server.clock.now_us - self.last_us) * 1e-6
-        if left_s > 0:
-            self._idle = self._loop.call_later(left_s, self._check_idle)
-        else:
-            self._server.statistics.timed_out += 1
-            self.drop()
 
     def _received(self, frame: bytes) -> None:
         """Let a whole request pass the tape and the faults."""

@@ -36,9 +36,9 @@ _PENDING: Final = 8192
 """Bytes of requests that may wait before reading stops."""
 _HARD_LIMIT: Final = 1 << 20
 """The same for transports that cannot stop reading; beyond it the connection is closed."""
-_IMPLAUSIBLE_S: Final = 0.5
-_STALL_S: Final = 5.0
-_FRAME_S: Final = 30.0
+_IMPLAUSIBLE_US: Final = 500_000
+_STALL_US: Final = 5_000_000
+_FRAME_US: Final = 30_000_000
 
 
 class TcpSession(Session, asyncio.BufferedProtocol):
@@ -47,17 +47,19 @@ class TcpSession(Session, asyncio.BufferedProtocol):
     def __init__(
         self,
         server: ModbusServer,
-        idle_s: float | None,
         roles: Mapping[str, frozenset[int]] | None = None,
     ) -> None:
-        super().__init__(server, idle_s)
+        super().__init__(server)
         self._roles = roles
         self._allowed: frozenset[int] | None = None
         self._fast = True
         """Whether a read request that came in one piece may be answered on the spot."""
         self._rest = b""
         self._begun_us = -1
+        """Since when the frame that is there in part is coming; -1: there is none."""
+        self._deadline_us = -1
         self._stall: asyncio.TimerHandle | None = None
+        self._stall_us = 0
         self._busy = False
         self._paused = False
         self._reading = True
@@ -218,20 +220,40 @@ class TcpSession(Session, asyncio.BufferedProtocol):
                 self.drop()
 
     def _watch(self, partial: bool) -> None:
-        """See to it that a frame that came in part is completed some time."""
+        """See to it that a frame that came in part is completed some time.
+
+        A timer that is set stays, and looks for itself whether it is still due: in the clock's
+        queue cancelled ones would pile up when every byte of a flood sets one anew.
+        """
+        if not partial:
+            self._begun_us = self._deadline_us = -1
+            return
+        now_us = self._server.clock.now_us
+        if self._begun_us < 0:
+            self._begun_us = now_us
+        due_us = self._begun_us + _IMPLAUSIBLE_US
+        if self._plausible():
+            due_us = min(now_us + _STALL_US, self._begun_us + _FRAME_US)
+        self._deadline_us = due_us
+        if self._stall is None or due_us < self._stall_us:
+            self._look_at(due_us)
+
+    def _look_at(self, due_us: int) -> None:
         if self._stall is not None:
             self._stall.cancel()
-            self._stall = None
-        if not partial:
-            self._begun_us = -1
+        self._stall_us = due_us
+        wait_us = max(0, due_us - self._server.clock.now_us)
+        self._stall = self._loop.call_later(wait_us * 1e-6, self._look)
+
+    def _look(self) -> None:
+        self._stall = None
+        if self._deadline_us < 0 or self._transport is None:
             return
-        if self._begun_us < 0:
-            self._begun_us = self._server.clock.now_us
-        spent_s = (self._server.clock.now_us - self._begun_us) * 1e-6
-        left_s = _IMPLAUSIBLE_S - spent_s
-        if self._plausible():
-            left_s = min(_STALL_S, _FRAME_S - spent_s)
-        self._stall = self._loop.call_later(max(left_s, 0.0), self._stalled)
+        if self._server.clock.now_us < self._deadline_us:
+            self._look_at(self._deadline_us)
+        else:
+            self._server.statistics.timed_out += 1
+            self.drop()
 
     def _plausible(self) -> bool:
         """Return whether the frame's length is what its function needs, as far as is known."""
@@ -242,10 +264,6 @@ class TcpSession(Session, asyncio.BufferedProtocol):
             return True
         length = pdu_length(rest, MBAP.size)
         return length <= 0 or length + 1 == int.from_bytes(rest[4:6], "big")
-
-    def _stalled(self) -> None:
-        self._server.statistics.timed_out += 1
-        self.drop()
 
     def _arrive(self, frame: bytes) -> None:
         """Begin with a request, or keep it until the one before is done."""
