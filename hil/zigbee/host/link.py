@@ -3,8 +3,9 @@
 MT knows no transaction numbers, so which answer belongs to which request follows from the order
 alone. After a time-out, or an answer that nobody waited for, the order is in doubt. Then a ping
 goes first, and whatever comes before its answer is thrown away; a late answer can so never be
-taken for that of a later request. A coordinator that answers no ping either is given up: the
-connection is closed, and the owner connects again.
+taken for that of a later request. A second copy of an answer would be taken for that of the next
+request of the same kind, so that one waits a moment for copies to show. A coordinator that answers
+no ping either is given up: the connection is closed, and the owner connects again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ Connect = Callable[[asyncio.Protocol], Awaitable[asyncio.Transport]]
 
 TIMEOUT_S: Final = 2.0
 """For an answer; the longest that firmware takes (writing flash) is well below a second."""
+_GUARD_S: Final = 0.005
+"""Between an answer and the next request of the same kind."""
 _BARRIERS: Final = 3
 """So many pings without an answer end the connection."""
 _QUEUE: Final = 64
@@ -80,6 +83,10 @@ class MtLink(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._unsettled = False
         self._barriers = 0
+        self._answered = (0, 0.0)
+        """Command that was answered last, and when in the loop's time."""
+        self._last = (0, b"")
+        self._guard: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self.heard_us = clock.now_us
         """When the last whole frame came."""
@@ -162,11 +169,14 @@ class MtLink(asyncio.Protocol):
     def _answer(self, command: int, data: bytes) -> None:
         current = self._current
         if current is None or not _answers(command, data, current.command):
-            # Nobody waits for it: it is late, or came twice. The order is in doubt.
+            # Nobody waits for it. A copy of the last answer is harmless; else the order is in doubt.
             self.stray_answers += 1
-            self._unsettled = self._unsettled or current is None
+            if current is None and not self._is_copy(command, data):
+                self._unsettled = True
             return
         self._current = None
+        self._answered = (current.command, self._loop.time())
+        self._last = (command, data)
         if current.future is None:
             if self._barriers:
                 self._barriers, self._unsettled = 0, False
@@ -193,10 +203,31 @@ class MtLink(asyncio.Protocol):
             self._barrier()
             return
         while self._queue:
-            request = self._queue.popleft()
-            if request.future is None or not request.future.done():
-                self._go(request)
+            request = self._queue[0]
+            if request.future is not None and request.future.done():
+                self._queue.popleft()
+            elif request.command == self._answered[0] and self._guarded():
                 return
+            else:
+                self._go(self._queue.popleft())
+                return
+
+    def _is_copy(self, command: int, data: bytes) -> bool:
+        recent = self._loop.time() <= self._answered[1] + _GUARD_S
+        return recent and self._last == (command, data)
+
+    def _guarded(self) -> bool:
+        """Return whether it is too early for a request of the same kind; it goes out later."""
+        due_s = self._answered[1] + _GUARD_S
+        if self._loop.time() >= due_s - 1e-6:
+            return False
+        if self._guard is None:
+            self._guard = self._loop.call_at(due_s, self._guard_over)
+        return True
+
+    def _guard_over(self) -> None:
+        self._guard = None
+        self._next()
 
     def _barrier(self) -> None:
         if self._barriers >= _BARRIERS:
@@ -261,6 +292,9 @@ class MtLink(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._guard is not None:
+            self._guard.cancel()
+            self._guard = None
         waiting = [*([self._current] if self._current else []), *self._queue]
         self._current = None
         self._queue.clear()
