@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import io
 import json
 import os
@@ -200,6 +201,34 @@ def audit(
 
     options = AuditOptions(tuple(scenarios or ()), seeds, jobs, out)
     raise typer.Exit(audit_scenarios(options, as_json=as_json))
+
+
+@app.command()
+def emulate(
+    rig: Annotated[str, typer.Argument(help="A rig file, or a shipped rig (export, zoo).")],
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            help="Put the plant of this scenario behind the devices; default: power of "
+            "their own flows."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 1,
+    memory: Annotated[
+        Path | None,
+        typer.Option(help="Folder in which coordinators keep what survives a restart."),
+    ] = None,
+) -> None:
+    """Serve a rig's emulated devices until stopped; one JSON line an endpoint comes first."""
+    from .commands.emulate import EmulateOptions
+    from .commands.emulate import emulate as serve
+
+    raise typer.Exit(serve(EmulateOptions(rig, scenario, seed, memory)))
+
+
+for _name in ("fault", "rig", "tape"):
+    # Light: each module imports what it runs when it runs.
+    app.add_typer(importlib.import_module(f".commands.apps.{_name}", __package__).app, name=_name)
 
 
 class _Patient:
