@@ -135,9 +135,12 @@ class BusDuplicate(_Passing):
 
 
 class BusCorrupt(_Passing):
-    """One byte of a frame is changed with a probability; Modbus TCP has no check that sees it."""
+    """One byte of a frame is changed with a probability."""
 
     kind: Literal["bus_corrupt"] = "bus_corrupt"
+    part: Literal["any", "header"] = "any"
+    """header: what tells frames apart (the first bytes, up to the function or command); any: values
+    too. Modbus TCP has no check sum, so no client can notice a changed value within its range."""
     probability: Fraction = Field(1.0, gt=0, le=1)
 
 

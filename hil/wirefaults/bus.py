@@ -201,7 +201,9 @@ def _bend(
         case BusDuplicate():
             return (one, one) if active.happens() else (one,)
         case BusCorrupt() if active.happens():
-            return (Delivery(one.delay_us, frames.corrupted(one.data, active.rng)),)
+            header = fault.part == "header"
+            bent = frames.corrupted(kind, one.data, active.rng, header=header)
+            return (Delivery(one.delay_us, bent),)
         case BusBadCrc() if active.happens():
             return (Delivery(one.delay_us, frames.bad_check(kind, one.data, active.rng)),)
         case BusWrongTransaction() if direction == "answer" and active.happens():

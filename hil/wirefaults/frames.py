@@ -21,6 +21,13 @@ CHECKED_KINDS: Final[frozenset[BusKind]] = frozenset(("modbus-rtu", "znp"))
 _MBAP: Final = 7
 _MT_START: Final = 0xFE
 _SREQ: Final = 0x20
+_HEADERS: Final[dict[BusKind, int]] = {
+    "modbus-tcp": 8,
+    "modbus-tls": 8,
+    "modbus-rtu": 2,
+    "znp": 4,
+}
+"""Bytes up to the function or command."""
 
 
 def unit_of(kind: BusKind, frame: bytes) -> int | None:
@@ -30,11 +37,12 @@ def unit_of(kind: BusKind, frame: bytes) -> int | None:
     return frame[0] if kind == "modbus-rtu" and frame else None
 
 
-def corrupted(frame: bytes, rng: np.random.Generator) -> bytes:
-    """Return a frame with one byte changed."""
+def corrupted(kind: BusKind, frame: bytes, rng: np.random.Generator, *, header: bool) -> bytes:
+    """Return a frame with one byte changed, of its header only or anywhere."""
     if not frame:
         return frame
-    place, change = int(rng.integers(len(frame))), int(rng.integers(1, 256))
+    size = min(len(frame), _HEADERS[kind]) if header else len(frame)
+    place, change = int(rng.integers(size)), int(rng.integers(1, 256))
     return frame[:place] + bytes((frame[place] ^ change,)) + frame[place + 1 :]
 
 

@@ -88,13 +88,17 @@ def test_duplicates() -> None:
     assert list(faults.answers("tcp", 0, TCP)) == [Delivery(0, TCP)] * 2
 
 
-def test_a_corrupt_frame_differs_in_one_byte() -> None:
+@pytest.mark.parametrize(("part", "size"), [("any", len(TCP)), ("header", 8)])
+def test_a_corrupt_frame_differs_in_one_byte(part: str, size: int) -> None:
     faults = bus_faults()
-    faults.begin(fault("bus_corrupt"), "tcp")
-    for t in range(50):
+    faults.begin(fault("bus_corrupt", part=part), "tcp")
+    places = set()
+    for t in range(200):
         (one,) = faults.answers("tcp", t, TCP)
         assert len(one.data) == len(TCP)
-        assert sum(a != b for a, b in zip(one.data, TCP, strict=True)) == 1
+        (place,) = (k for k in range(len(TCP)) if one.data[k] != TCP[k])
+        places.add(place)
+    assert places == set(range(size))
 
 
 def test_a_bad_check_is_the_only_thing_wrong() -> None:
