@@ -86,7 +86,9 @@ def decode(item: Field, data: bytes, exponent: int | None = 0) -> Value | None:
         return raw or None
     if item.quantity == "serial":
         return str(int(raw))
-    if raw == item.missing or not math.isfinite(raw) or exponent not in codec.SCALE_FACTORS:
+    if raw == item.missing or not math.isfinite(raw):
+        return None
+    if exponent is None or exponent not in codec.SCALE_FACTORS:
         return None
     if item.labels:
         return item.labels.get(int(raw), str(int(raw)))
@@ -190,6 +192,8 @@ def writes(
     return ((item, first), *rest)
 
 
+_CACHED: Final = 128
+#: By identity, since profiles have no hash; the profile is kept so that its identity stays its own.
 _CACHE: Final[dict[int, tuple[DeviceProfile, FieldMap]]] = {}
 
 
@@ -203,6 +207,8 @@ def resolve(profile: DeviceProfile, models: Mapping[int, int] | None = None) -> 
     """
     if models is not None:
         return _resolve(profile, models)
+    if len(_CACHE) > _CACHED:
+        _CACHE.clear()
     known = _CACHE.get(id(profile))
     if known is None or known[0] is not profile:
         known = _CACHE[id(profile)] = (profile, _resolve(profile, None))

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..modbus.unit import ILLEGAL_ADDRESS, ModbusRefusal, RegisterTable
+from ..modbus.unit import ILLEGAL_ADDRESS, ModbusRefusal
 from .fields import Field
 from .modbus_model import ModbusMap, Span, Table
 
@@ -32,7 +32,8 @@ class RegisterImage:
         self._starts: dict[Table, list[int]] = {}
         self._places: dict[str, tuple[bytearray, int]] = {}
         readable = [item for item in fields if item.readable and not item.is_bit]
-        tables = {self._table(item.table) for item in (*readable, *modbus.spans)}
+        tables = {self._table(item.table) for item in readable}
+        tables |= {self._table(span.table) for span in modbus.spans}
         for table in tables:
             mine = [item for item in readable if self._table(item.table) == table]
             spans = [span for span in modbus.spans if self._table(span.table) == table]
@@ -76,7 +77,7 @@ class RegisterImage:
         buffer, offset = self._places[item.name]
         return bytes(buffer[offset : offset + 2 * item.width])
 
-    def read(self, table: RegisterTable, address: int, count: int) -> bytes:
+    def read(self, table: Table, address: int, count: int) -> bytes:
         """Return registers. Raises `ModbusRefusal` (illegal address) where there are none."""
         run = self._run(self._table(table), address)
         if run is None or address + count > run.end:

@@ -14,7 +14,9 @@ from .waves import share
 class Panel(Protocol):
     """What a device's behaviours see of it."""
 
-    map: FieldMap
+    @property
+    def map(self) -> FieldMap:
+        """Where everything is."""
 
     def setting(self, name: str) -> Value | None:
         """Return what a register holds, as a client sees it."""
