@@ -31,6 +31,7 @@ _ACK_WANTED: Final = 1
 _ACTIVE_POWER: Final = 0x050B
 _MULTIPLIER: Final = 0x0604
 _DIVISOR: Final = 0x0605
+_MOST_W: Final = (heater.UNCHANGED - 1) / 100
 _SLACK: Final = 1.2
 """A heater that measures more than so much of its rated power measures wrong."""
 
@@ -98,6 +99,9 @@ class HeaterSlots:
         `RigError` once the coordinator is given up, `ValueError` for a power that fits no command.
         """
         pairs = list(powers_w.items())
+        for slot, power_w in pairs:
+            if not 0 <= power_w < _MOST_W:  # NaN neither
+                raise ValueError(f"a power of {power_w} W for slot {slot} does not fit the command")
         status, sent = STATUS_SENT, 0
         # The number is taken before the broadcast is confirmed: acks may come first.
         seq = self.replies.begin(self._host.clock.now_us, frozenset(powers_w))
@@ -131,11 +135,7 @@ class HeaterSlots:
                 len(pairs),
             )
         ]
-        for slot, power_w in pairs:
-            raw = round(power_w * 100)
-            if not 0 <= raw < heater.UNCHANGED:
-                raise ValueError(f"a power of {power_w} W for slot {slot} does not fit the command")
-            parts.append(_PAIR.pack(slot, raw))
+        parts.extend(_PAIR.pack(slot, round(power_w * 100)) for slot, power_w in pairs)
         return b"".join(parts)
 
     def _ack(self, device: Device, payload: bytes, t_us: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from ....sim.clock import US_PER_S, Clock, to_us
@@ -290,9 +290,11 @@ class ZigbeeHost:
             link = MtLink(self._clock, self._name, self._indication, self._lost, self._tap)
             await self._connect(link)
             self._link = self.sender.link = link
-        network = self._settings.network
+        network, known = self._settings.network, self.coordinator
+        if known is not None:
+            # It may have lost its network meanwhile; a new one would be without its devices.
+            network = replace(network, form="never", extended_pan_id=known.extended_pan_id)
         found = await bring_up(self._link, self.expect, network)
-        known = self.coordinator
         if known is not None and known.ieee != found.ieee:
             raise RigError(
                 f"{self._name}: another coordinator is on the port: {ieee_text(found.ieee)}, "

@@ -12,6 +12,7 @@ from wattbench.hil.memory import connect
 from wattbench.hil.zigbee import heater, mt, zcl, zcl_types, zdo
 from wattbench.hil.zigbee.binary import u8, u16, u32, u64
 from wattbench.hil.zigbee.host.host import HostSettings, ZigbeeHost
+from wattbench.hil.zigbee.host.link import LinkDownError
 from wattbench.hil.zigbee.mt_messages import (
     AfDataRequest,
     AfDataRequestExt,
@@ -66,7 +67,8 @@ class Stick(asyncio.Protocol):
                 content = answer(frame.data)
                 if content is not None:
                     self.send(mt.response_to(frame.command), content)
-                    self.after(frame.command, frame.data)
+                    if frame.command != mt.AF_DATA_REQUEST or content == b"\0":
+                        self.after(frame.command, frame.data)
 
     def reset(self, after_us: int = 100_000) -> None:
         self.state = 0
@@ -102,7 +104,9 @@ class Stick(asyncio.Protocol):
         if command == mt.SYS_NV_LENGTH:
             return u16(len(self.nv.get(int.from_bytes(data[:2], "little"), b"")))
         if command == mt.SYS_NV_READ_EXT:
-            value = self.nv[int.from_bytes(data[:2], "little")][int.from_bytes(data[2:4], "little") :]
+            value = self.nv[int.from_bytes(data[:2], "little")][
+                int.from_bytes(data[2:4], "little") :
+            ]
             return b"\0" + u8(len(value)) + value
         if command == mt.SYS_NV_ITEM_INIT:
             item = int.from_bytes(data[:2], "little")
@@ -178,9 +182,7 @@ def acknowledge(stick: Stick, nodes: dict[int, int], delay_us: int = 50_000) -> 
                 k, heater.ACK, ack.encode(), True, True, heater.MANUFACTURER, True
             ).encode()
             due_us = stick.clock.now_us + delay_us * (k + 1)
-            stick.clock.schedule(
-                due_us, lambda n=nwk, o=out: stick.incoming(n, heater.CLUSTER, o)
-            )
+            stick.clock.schedule(due_us, lambda n=nwk, o=out: stick.incoming(n, heater.CLUSTER, o))
 
     stick.on_broadcast = answer
 
@@ -188,9 +190,9 @@ def acknowledge(stick: Stick, nodes: dict[int, int], delay_us: int = 50_000) -> 
 class Bench:
     """A host and a scripted stick, joined in memory."""
 
-    def __init__(self, clock: VirtualClock, network: bool = True, **settings) -> None:
+    def __init__(self, clock: VirtualClock, has_network: bool = True, **settings) -> None:
         self.clock = clock
-        self.stick = Stick(clock, network)
+        self.stick = Stick(clock, has_network)
         self.plugged = True
         self.connects = 0
         self.host = ZigbeeHost(clock, settings=HostSettings(**settings))
@@ -198,8 +200,6 @@ class Bench:
     async def connect(self, protocol):
         self.connects += 1
         if not self.plugged:
-            from wattbench.hil.zigbee.host.link import LinkDownError
-
             raise LinkDownError("no such port")
         self.stick.parser.reset()
         return connect(self.clock, protocol, self.stick, 1000)
@@ -227,9 +227,9 @@ def znp() -> SimpleNamespace:
 def run(znp):
     """Open a host on a scripted stick, do some work with it, and close it."""
 
-    def go(work, network: bool = True, opened: bool = True, **settings):
+    def go(work, has_network: bool = True, opened: bool = True, **settings):
         with VirtualClock() as clock:
-            bench = znp.Bench(clock, network, **settings)
+            bench = znp.Bench(clock, has_network, **settings)
 
             async def main():
                 if opened:
