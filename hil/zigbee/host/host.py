@@ -49,8 +49,9 @@ class HostSettings:
     ping_period_s: float = 10.0
     """A silent coordinator is asked whether it lives, on the wall clock; in virtual time nobody
     unplugs a stick unasked, and time would never stand still."""
-    confirm_s: float = 0.0
-    """How long the confirm of a broadcast is waited for; 0: the coordinator's answer is enough."""
+    confirm_s: float = 0.1
+    """How long the confirm of a broadcast is waited for: a full table shows in it. 0: not at all;
+    the coordinator's answer is enough."""
 
 
 @dataclass(slots=True)

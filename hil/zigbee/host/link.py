@@ -169,7 +169,7 @@ class MtLink(asyncio.Protocol):
     def _answer(self, command: int, data: bytes) -> None:
         current = self._current
         if current is None or not _answers(command, data, current.command):
-            # Nobody waits for it. A copy of the last answer is harmless; else the order is in doubt.
+            # Nobody waits for it. A copy of the last one is harmless; else the order is in doubt.
             self.stray_answers += 1
             if current is None and not self._is_copy(command, data):
                 self._unsettled = True

@@ -11,13 +11,14 @@ harm. Broadcasts are never repeated: each takes an entry of a table that holds e
 from __future__ import annotations
 
 import asyncio
+import struct
 from dataclasses import dataclass
 from typing import Final
 
 from ...rig import ReadingError
 from .. import mt
 from ..binary import u16
-from ..mt_messages import ADDRESS_BROADCAST, AfDataRequest, AfDataRequestExt
+from ..mt_messages import ADDRESS_BROADCAST, AfDataRequest
 from ..zcl import SUCCESS, ZclFrame
 from .link import LinkDownError, LinkTimeoutError, MtLink
 from .start import ENDPOINT
@@ -38,6 +39,9 @@ _NAMES: Final = {
     mt.MAC_TRANSACTION_EXPIRED: "the device did not fetch it",
 }
 _AGAIN: Final = frozenset(_NAMES)
+_EXT: Final = struct.Struct("<BQBHBHBBBH")
+"""AF_DATA_REQUEST_EXT: address mode, address, endpoint, PAN, own endpoint, cluster, transaction,
+options, radius, length."""
 TABLE_FULL: Final = frozenset({mt.BUFFER_FULL, mt.MEM_ERROR})
 """Answers to a broadcast that mean: no room now."""
 
@@ -178,34 +182,37 @@ class Sender:
     ) -> int:
         """Send a frame to everybody; return the coordinator's status.
 
-        With `confirm_s` the confirm is waited for that long; its status counts then. None in time
-        means success, since the coordinator took the message.
+        With `confirm_s` the confirm is waited for that long; its status counts then, since a full
+        table shows there. None in time means success: the coordinator took the message.
         """
         transaction = self._next_transaction()
-        message = AfDataRequestExt(
-            mode=ADDRESS_BROADCAST,
-            destination=address,
-            destination_endpoint=endpoint,
-            source_endpoint=ENDPOINT,
-            cluster=cluster,
-            transaction=transaction,
-            payload=frame,
-            radius=RADIUS,
+        message = _EXT.pack(
+            ADDRESS_BROADCAST,
+            address,
+            endpoint,
+            0,
+            ENDPOINT,
+            cluster,
+            transaction,
+            0,
+            RADIUS,
+            len(frame),
         )
-        future: asyncio.Future[int] | None = None
-        if confirm_s > 0:
-            future = asyncio.get_running_loop().create_future()
-            self._confirms[transaction] = future
+        confirm: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._confirms[transaction] = confirm
         try:
-            answer = await self._link().request(mt.AF_DATA_REQUEST_EXT, message.encode())
+            answer = await self._link().request(mt.AF_DATA_REQUEST_EXT, message + frame)
             status = answer[0] if answer else mt.FAILURE
-            if future is not None and status == mt.SUCCESS:
-                await asyncio.wait([future], timeout=confirm_s)
-                status = future.result() if future.done() else status
+            if status == mt.SUCCESS and confirm_s > 0:
+                if not confirm.done():
+                    timer = confirm.get_loop().call_later(confirm_s, _assume_success, confirm)
+                    await confirm
+                    timer.cancel()
+                status = confirm.result()
             return status
         finally:
-            if self._confirms.get(transaction) is future:
-                self._confirms.pop(transaction, None)
+            if self._confirms.get(transaction) is confirm:
+                del self._confirms[transaction]
 
     def post(self, nwk: int, endpoint: int, cluster: int, frame: bytes) -> None:
         """Send a frame to a device; nobody cares whether it arrives."""
@@ -313,3 +320,8 @@ class Sender:
             options=_ACK_AND_ROUTE,
             radius=RADIUS,
         ).encode()
+
+
+def _assume_success(confirm: asyncio.Future[int]) -> None:
+    if not confirm.done():
+        confirm.set_result(mt.SUCCESS)

@@ -164,8 +164,10 @@ def test_attributes_are_read_and_scaled_ones_checked(run, znp) -> None:
 
 @pytest.mark.parametrize(
     ("status", "retried"),
-    [(0xE9, True), (0xCD, True), (0xF0, True), (0xE1, True), (0x11, True), (0xB7, True)]
-    + [(0x02, False)],
+    [
+        *((status, True) for status in (0xE9, 0xCD, 0xF0, 0xE1, 0x11, 0xB7)),
+        (0x02, False),
+    ],
 )
 def test_what_did_not_arrive_is_sent_again_but_not_for_ever(run, znp, status, retried) -> None:
     async def work(b):
@@ -467,9 +469,11 @@ def test_a_broadcast_that_nobody_answers_is_not_sent(run) -> None:
 
 indications = st.tuples(
     st.sampled_from(
-        [mt.AF_INCOMING_MSG, mt.AF_DATA_CONFIRM, mt.ZDO_TC_DEV_IND, mt.ZDO_LEAVE_IND]
-        + [mt.ZDO_END_DEVICE_ANNCE_IND, mt.ZDO_NWK_ADDR_RSP, mt.ZDO_STATE_CHANGE_IND]
-        + [mt.ZDO_MSG_CB_INCOMING, mt.ZDO_NODE_DESC_RSP, mt.RPC_ERROR, 0x6401, 0x4FFF]
+        [
+            *(mt.AF_INCOMING_MSG, mt.AF_DATA_CONFIRM, mt.ZDO_TC_DEV_IND, mt.ZDO_LEAVE_IND),
+            *(mt.ZDO_END_DEVICE_ANNCE_IND, mt.ZDO_NWK_ADDR_RSP, mt.ZDO_STATE_CHANGE_IND),
+            *(mt.ZDO_MSG_CB_INCOMING, mt.ZDO_NODE_DESC_RSP, mt.RPC_ERROR, 0x6401, 0x4FFF),
+        ]
     ),
     st.binary(max_size=60),
 )

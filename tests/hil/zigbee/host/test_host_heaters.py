@@ -139,7 +139,7 @@ def test_an_ack_from_nobody_known_is_dropped_and_the_sender_looked_up(run) -> No
 def test_more_than_twelve_loads_go_out_in_several_broadcasts(run) -> None:
     async def work(b):
         slots = heaters_on(b)
-        assert await slots.set_power({slot: 1.0 for slot in range(30)}) == (0, 0)
+        assert await slots.set_power(dict.fromkeys(range(30), 1.0)) == (0, 0)
         counts = [
             len(heater.SetPower.decode(zcl.ZclFrame.decode(m.payload).payload).powers_w)
             for m in b.stick.broadcasts

@@ -389,13 +389,17 @@ def test_a_sensor_takes_no_power(z2m) -> None:
 
 
 topics = st.sampled_from(
-    ["bridge/state", "bridge/info", "bridge/devices", "bridge/logging", "bridge/response/x"]
-    + ["kitchen", "kitchen/availability", "bridge/health"]
+    [
+        *("bridge/state", "bridge/info", "bridge/devices", "bridge/logging", "bridge/response/x"),
+        *("kitchen", "kitchen/availability", "bridge/health"),
+    ]
 )
 payloads = st.binary(max_size=40) | st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["state", "power", "level", "message", "x"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["state", "power", "level", "message", "x"]), inner)
+    ),
     max_leaves=6,
 ).map(lambda content: json.dumps(content).encode())
 
