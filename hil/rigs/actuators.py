@@ -42,7 +42,8 @@ class SafePlan(Model):
     danger: str
     measured_by: str
     measured_point: str
-    within_s: float
+    device_s: float
+    """What the device itself takes from a command to its whole effect."""
     settle_s: float
     """A command that was under way may still act for this long after the safe value was written,
     and the device's values may be as old: only then does being inside the band count."""
@@ -148,7 +149,7 @@ def _plan(device: RigDevice, actuator: Actuator, profiles: Profiles) -> SafePlan
         danger=safe.danger or actuator.danger,
         measured_by=safe.measured_by or device.id,
         measured_point=safe.measured_point if safe.measured_by or band is None else band.quantity,
-        within_s=safe.within_s,
+        device_s=safe.within_s or actuator.dead_time_s + actuator.ramp_s,
         settle_s=min(actuator.dead_time_s + profiles[device.profile].timing.refresh_s, _SETTLE_S),
         watchdog_s=dog.timeout_s if dog is not None and watched else None,
         interlock=safe.interlock,

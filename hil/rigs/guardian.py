@@ -15,7 +15,8 @@ run ends without `end` (its pipe closes, its process is gone) or when it is itse
 (SIGTERM). What was measured goes into the run's folder, into the rig's state and, as a line of
 JSON, to standard output; if it is not as it should be, the rig is broken from then on. A run that
 is stopped rather than gone may come back and write again, so until it is gone the guardian looks
-every second and makes safe again.
+every second and makes safe again. Where the devices can only be reached by one at a time (a serial
+port, a device that takes one connection) a run that has lost its lease is killed first.
 
 It has a session of its own, so that Ctrl-C on the run's terminal does not reach it.
 """
@@ -44,6 +45,7 @@ from .making_safe import SafeOutcome, make_safe
 from .state import SAFE_STATE, RigState, lock_within, utc_text
 
 _LOCK_PATIENCE_S: Final = 10.0
+_KILL_S: Final = 0.5
 _HOLD_S: Final = 1.0
 _STOLEN_S: Final = 10.0
 """A run that was robbed of the rig and does not end within this is killed."""
@@ -63,7 +65,8 @@ class Guardian:
         self._lines: asyncio.Queue[str] = asyncio.Queue()
         self._heard_s = time.monotonic()
         self._gone = False
-        self._told_to_stop = False
+        self._told_to_stop = self._killed = False
+        self._alone = _only_one_connection(orders, [plan.device for plan in self._plans])
         self._outcome: SafeOutcome | None = None
 
     async def guard(self, reader: asyncio.StreamReader) -> int:
@@ -99,6 +102,8 @@ class Guardian:
                 self._release("the run died")
                 return
             else:
+                if self._alone:
+                    await self._kill_run()
                 await self._make_safe("the lease expired")
                 if not await self._hold():
                     return
@@ -121,8 +126,20 @@ class Guardian:
             await self._look_again()
             if self._robbed():
                 robbed_s = time.monotonic() if robbed_s is None else robbed_s
-                if time.monotonic() - robbed_s > _STOLEN_S and self._run >= 0:
-                    signal.pidfd_send_signal(self._run, signal.SIGKILL)
+                if time.monotonic() - robbed_s > _STOLEN_S:
+                    await self._kill_run()
+
+    async def _kill_run(self) -> None:
+        """End a run that has hung: its connections are needed, or the rig is somebody else's."""
+        if self._run < 0 or self._gone:
+            return
+        _log(f"killed the run, process {self._orders.pid}: it hung")
+        self._killed = True
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(self._run, signal.SIGKILL)
+        end_s = time.monotonic() + _KILL_S
+        while not self._gone and time.monotonic() < end_s:
+            await asyncio.sleep(0.01)
 
     async def _look_again(self) -> None:
         """Measure once more; where the band was left, make safe again and say so."""
@@ -150,6 +167,7 @@ class Guardian:
             "rig": self._state.folder.name,
             "token": self._orders.token,
             "run_pid": self._orders.pid,
+            "run_killed": self._killed,
             "guardian_pid": os.getpid(),
         }
         attempts = (
@@ -212,6 +230,21 @@ class Guardian:
                 return await self._lines.get()
         except TimeoutError:
             return ""
+
+
+def _only_one_connection(orders: Orders, devices: list[str]) -> bool:
+    """Return whether a run that only hangs keeps everybody else from an actuator.
+
+    A serial port is open once, and some devices take one connection.
+    """
+    for name in devices:
+        device = orders.rig.device(name)
+        modbus = orders.profiles[device.profile].modbus
+        if orders.rig.bus(device.bus).kind in {"modbus-rtu", "znp"}:
+            return True
+        if modbus is not None and modbus.max_connections == 1:
+            return True
+    return False
 
 
 def _open_folder(path: Path | None) -> int:

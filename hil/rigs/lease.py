@@ -26,6 +26,8 @@ LEASE_S: Final = 5.0
 """A lease that has not been renewed for this long is nobody's."""
 LEASE: Final = "lease.json"
 _BEAT_BYTES: Final = 96
+_LATE_S: Final = 2.0
+"""A lease that has not been renewed for this long may be about to expire."""
 
 
 def _beat_name(token: str) -> str:
@@ -139,7 +141,8 @@ class Watch:
         count, _, rest = text.partition(" ")
         beaten_ns, _, boot = rest.strip().partition(" ")
         if boot and boot == boot_id() and beaten_ns.isdigit():
-            return (boot_ns() - int(beaten_ns)) * 1e-9 > LEASE_S
+            age_s = (boot_ns() - int(beaten_ns)) * 1e-9
+            return True if age_s > LEASE_S else None if age_s > _LATE_S else False
         now_s = time.monotonic()
         before = self._seen.get(token)
         if before is None or before[0] != count:

@@ -15,9 +15,10 @@ from .links import DeviceLink, LinkError, Reach, WrongDeviceError
 from .state import utc_text
 
 AIM_S: Final = 2.0
-"""The rig is safe within this after it was found to need it."""
+"""The rig is safe within this after it was found to need it, and what its devices themselves take
+(dead time and ramp)."""
 GIVE_UP_S: Final = 20.0
-"""What has not been confirmed by then is not; slow devices extend this (`within_s`)."""
+"""What has not been confirmed by then is not; slow devices extend this."""
 _CLOSE_S: Final = 0.5
 _AGAIN_S: Final = 0.1
 _REWRITE_S: Final = 1.0
@@ -31,6 +32,8 @@ class ActuatorOutcome:
     low_w: float
     high_w: float
     measured_by: str
+    device_s: float
+    """What it takes by itself."""
     confirmed: bool = False
     measured_w: float | None = None
     """Over the guardian's own connection; never the echoed set-point."""
@@ -66,7 +69,10 @@ class SafeOutcome:
     @property
     def in_time(self) -> bool:
         """Whether that took no longer than it may."""
-        return self.confirmed and self.after_s <= AIM_S
+        return self.confirmed and all(
+            one.after_s is not None and one.after_s <= AIM_S + one.device_s
+            for one in self.actuators
+        )
 
     @property
     def note(self) -> str:
@@ -119,7 +125,8 @@ async def make_safe(
     begin_s = time.monotonic()
     outcome = SafeOutcome(cause, silent_s=silent_s)
     outcome.actuators = [
-        ActuatorOutcome(plan.device, plan.low_w, plan.high_w, plan.measured_by) for plan in plans
+        ActuatorOutcome(plan.device, plan.low_w, plan.high_w, plan.measured_by, plan.device_s)
+        for plan in plans
     ]
     work = (
         _one(plan, reach, actuator, begin_s, write, stop)
@@ -142,7 +149,7 @@ async def _one(
     stop: Callable[[], bool],
 ) -> None:
     """Make one actuator safe, again and again until it is measured or given up."""
-    give_up_s = begin_s + max(GIVE_UP_S, 2.0 * plan.within_s)
+    give_up_s = begin_s + max(GIVE_UP_S, 2.0 * plan.device_s)
     while not outcome.confirmed and not outcome.wrong_identity and not stop():
         links: list[DeviceLink] = []
         try:
@@ -165,6 +172,7 @@ async def _one(
             return
         write = True
         if not outcome.confirmed:
+            outcome.after_s = None  # nobody looked for a while
             await asyncio.sleep(_AGAIN_S)
 
 
@@ -181,7 +189,8 @@ async def _attempt(
     actuator = reach(plan.device, (plan.measured_point,) if own else ())
     links.append(actuator)
     await actuator.connect()
-    settled_s = written_s = -math.inf
+    # Nothing is written, but the run's own last command may still be on its way.
+    written_s, settled_s = -math.inf, time.monotonic() + plan.settle_s
     if write:
         # Before the meter is even reached: what matters is that it is safe.
         written_s, settled_s = await _write(plan, actuator, outcome)

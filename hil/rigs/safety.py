@@ -41,8 +41,8 @@ class Safe(Model):
     """Device whose power tells whether the band is reached; null: the actuator itself."""
     measured_point: Quantity = "power_w"
     """Where that device measures it."""
-    within_s: DurationS = Field(2.0, gt=0, le=120)
-    """The band is reached within this after its value was asked for."""
+    within_s: DurationS | None = Field(None, gt=0, le=600)
+    """What the device itself takes to get there; null: dead time and ramp of its profile."""
     watchdog: bool = True
     """false: the device's watchdog is switched off or not trusted."""
     interlock: str | None = Field(None, min_length=3, max_length=200)

@@ -206,7 +206,7 @@ class RigSession:
         try:
             if self._guard is None:
                 raise GuardianError("the guardian was never started")
-            slowest_s = max((plan.within_s for plan in self._plans()), default=0.0)
+            slowest_s = max((plan.device_s for plan in self._plans()), default=0.0)
             outcome = await self._guard.confirm(max(GIVE_UP_S, 2 * slowest_s) + 10.0)
         except GuardianError as error:
             # It makes safe by itself when the run leaves it; a guardian that was killed does not.

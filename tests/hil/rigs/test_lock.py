@@ -84,7 +84,7 @@ def test_setting_the_clock_neither_ends_nor_prolongs_a_lease(
 ) -> None:
     take(rig)
     monkeypatch.setattr(time, "time", lambda: 9e9)
-    assert lock.status(rig)["lease_expired"] is False
+    assert not lock.status(rig)["lease_expired"]
     boot[0] += 6_000_000_000
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert lock.status(rig)["lease_expired"] is True

@@ -99,7 +99,6 @@ def test_all_at_once_and_a_deaf_one_keeps_no_other_waiting(
     plan: SafePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(making_safe, "GIVE_UP_S", 1.5)
-    plan = plan.model_copy(update={"within_s": 0.5})
     deaf = Heater()
     deaf.silent_until_s = time.monotonic() + 60
     outcome = run(plan, Heater(), deaf, Heater())
@@ -125,7 +124,7 @@ def test_a_stuck_device_is_never_called_safe(
     monkeypatch.setattr(making_safe, "GIVE_UP_S", 1.5)
     heater = Heater()
     heater.stuck = True
-    outcome = run(plan.model_copy(update={"within_s": 0.5}), heater)
+    outcome = run(plan, heater)
     assert not outcome.confirmed
     (one,) = outcome.actuators
     assert one.writes >= 2
