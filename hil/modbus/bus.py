@@ -126,11 +126,24 @@ class ModbusBus:
         self.seats.append(seat)
         return seat
 
-    async def open(self) -> None:
-        """Connect, if it is not connected; raises `ModbusLostError`."""
+    async def connect(self, seat: Seat) -> None:
+        """Connect, if it is not connected, when it is a device's turn.
+
+        Raises `ModbusLostError`, `ModbusPausedError`. A bus that was closed is open again.
+        """
         self._closed = False
-        if not self.client.connected:
-            await self._connect()
+        if self.client.connected:
+            return
+        self._check(seat)
+        if self._busy:
+            await self._wait(seat)
+        self._busy = True
+        try:
+            if not self.client.connected:
+                await self._connect()
+        finally:
+            self._busy = False
+            self._grant()
 
     def close(self) -> None:
         """Disconnect; whoever waits for a turn gets a `ModbusLostError`."""
@@ -158,7 +171,7 @@ class ModbusBus:
         verified there need not be who answers now.
         """
         self._check(seat)
-        if self._busy or seat.free_us > self._clock.now_us:
+        if self._busy or (seat.min_gap_us and seat.free_us > self._clock.now_us):
             await self._wait(seat)
         self._busy = True
         self._turn = seat.index
@@ -180,7 +193,7 @@ class ModbusBus:
             self._grant()
 
     async def _send(self, seat: Seat, request: Request, timeout_s: float | None) -> bytes:
-        if seat.free_us > self._clock.now_us:
+        if seat.min_gap_us and seat.free_us > self._clock.now_us:
             # Between a probe and its request.
             await self._clock.sleep_until(seat.free_us)
         counters = seat.counters
@@ -203,7 +216,8 @@ class ModbusBus:
             counters.unusable += 1
             raise
         finally:
-            seat.free_us = self._clock.now_us + seat.min_gap_us
+            if seat.min_gap_us:
+                seat.free_us = self._clock.now_us + seat.min_gap_us
         seat.failures = seat.retry_us = 0
         counters.answers += 1
         took_us = counters.latency_us = self._clock.now_us - begin_us

@@ -48,6 +48,8 @@ _MBAP: Final = 6
 """Bytes before those that the length of a TCP frame counts."""
 _MAX_LENGTH: Final = 254
 _TCP_BUFFER: Final = 1 << 20
+_TICK_S: Final = 1e-6
+"""The clocks' resolution."""
 
 
 class _Session(Link):
@@ -69,6 +71,8 @@ class _Session(Link):
         self._loop = asyncio.get_running_loop()
         self._pending: asyncio.Future[bytes] | None = None
         self._unit = self._number = 0
+        self._deadline_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._create = context.call_create
         context.call_create = self._call_create
         context.trace_connect = self._connection
@@ -91,6 +95,9 @@ class _Session(Link):
 
     def close(self, why: str = "closed") -> None:
         """Give the connection up; what is waited for fails."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         transport = self._context.transport
         self._client.close()
         if isinstance(transport, asyncio.Transport) and not self._serial:
@@ -123,13 +130,29 @@ class _Session(Link):
             raise ModbusError("another request is under way")
         future: asyncio.Future[bytes] = self._loop.create_future()
         self._pending = future
-        timer = self._loop.call_later(timeout_s, self._fail, TimeoutError())
+        self._deadline_s = self._loop.time() + timeout_s
+        if self._timer is None or self._timer.when() > self._deadline_s:
+            self._arm()
         try:
             self.send(unit, pdu)
             return await future
         finally:
             self._pending = None
-            timer.cancel()
+
+    def _arm(self) -> None:
+        """Be woken at the deadline. Requests that are answered in time leave the timer as it is."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline_s, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._pending is None:
+            return
+        if self._loop.time() < self._deadline_s - _TICK_S:
+            self._arm()
+        else:
+            self._fail(TimeoutError())
 
     async def _call_create(self) -> Any:
         try:

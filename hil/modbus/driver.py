@@ -123,7 +123,6 @@ class ModbusDevice:
         Raises `RigError` when it does not answer, `IdentityError` when it is another device.
         """
         try:
-            await self._bus.open()
             await self._begin()
             await self.verify_identity()
         except ModbusError as error:
@@ -225,8 +224,7 @@ class ModbusDevice:
 
     async def _begin(self) -> None:
         """Find out where things are, and read what is read once for a connection."""
-        if not self._bus.client.connected:
-            await self._bus.open()
+        await self._bus.connect(self._seat)
         generation = self._bus.generation
         if self._fields is None:
             self._fields = await self._resolve()

@@ -59,7 +59,7 @@ class _Channel:
         whole = 1.0 / item.factor
         nearest = round(whole)
         exact = nearest != 0 and abs(whole - nearest) < 1e-9 * abs(whole)
-        self.divide = float(nearest) if exact else 0.0
+        self.divide = nearest if exact else 0
         self.times = item.factor
 
 
