@@ -23,12 +23,13 @@ from ...sim.faults import (
     ValueStuck,
 )
 from .bus import ActiveFault, BusFaults
-from .devices import faulty
+from .devices import FaultyDevice, faulty
 from .frames import CHECKED_KINDS, TCP_KINDS, BusKind
 from .slow import Connect, SlowClients
 
 if TYPE_CHECKING:
     from ..devices.emulated import EmulatedDevice
+    from .devices import Resettable
 
 FOREVER_S: Final = 31 * 86400.0
 """Duration of a fault that is switched on without one."""
@@ -36,19 +37,6 @@ FOREVER_S: Final = 31 * 86400.0
 
 class FaultTargetError(Exception):
     """A fault cannot be put on what was named; the message says why and what is allowed."""
-
-
-class FaultyDevice(Protocol):
-    """What faults ask of an emulated device; `devices` has it for each kind."""
-
-    def reset(self, factory: bool) -> None:
-        """Lose power, and with `factory` also what is kept without it."""
-
-    def back(self) -> None:
-        """Have power again."""
-
-    def stuck(self, quantity: str | None, on: bool) -> None:
-        """Freeze a quantity at its present value, or let it go; None: all. KeyError if unknown."""
 
 
 class Endpoint(Protocol):
@@ -123,18 +111,18 @@ class FaultTargets:
         *,
         connect: Connect | None = None,
         endpoint: Endpoint | None = None,
-        coordinator: FaultyDevice | None = None,
+        coordinator: FaultyDevice | Resettable | None = None,
     ) -> None:
         """Make a bus known; `connect` opens connections to it for slow clients."""
         self._faults.add_bus(name, kind)
-        self._buses[name] = _Bus(kind, connect, endpoint, coordinator)
+        self._buses[name] = _Bus(kind, connect, endpoint, faulty(coordinator))
 
     def add_device(
         self,
         name: str,
         bus: str,
         unit: int | None = None,
-        device: FaultyDevice | EmulatedDevice | None = None,
+        device: FaultyDevice | Resettable | EmulatedDevice | None = None,
     ) -> None:
         """Make a device on a known bus known; `unit` is its Modbus unit id."""
         self._devices[name] = _Device(bus, unit, faulty(device))

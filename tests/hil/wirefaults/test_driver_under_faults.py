@@ -19,7 +19,7 @@ _SPEC.loader.exec_module(fault_table)
 
 #: Where the protocol itself has nothing that would tell a wrong value from a right one.
 CANNOT_BE_TOLD = {
-    ("tcp", "any byte corrupt, every third"),  # no check sum
+    ("tcp", "any byte corrupt, every tenth"),  # no check sum
     ("rtu", "babble: old answers"),  # no transaction id
 }
 CASES = [
