@@ -202,6 +202,8 @@ class ModbusBus:
         try:
             answer = await self.client.ask(seat.unit, request, timeout_s)
         except ModbusLostError:
+            # Taken, and dropped again: as good as not taken.
+            self._not_connected()
             raise
         except ModbusSilentError:
             counters.timed_out += 1
@@ -219,6 +221,7 @@ class ModbusBus:
             if seat.min_gap_us:
                 seat.free_us = self._clock.now_us + seat.min_gap_us
         seat.failures = seat.retry_us = 0
+        self._connect_failures = self._connect_us = 0
         counters.answers += 1
         took_us = counters.latency_us = self._clock.now_us - begin_us
         counters.latency_sum_us += took_us
@@ -258,12 +261,14 @@ class ModbusBus:
         try:
             await self.client.connect()
         except ModbusLostError:
-            self._connect_failures += 1
-            pause_us = self._reconnect.pause_us(self._connect_failures)
-            self._connect_us = self._clock.now_us + pause_us
+            self._not_connected()
             raise
-        self._connect_failures = self._connect_us = 0
         self.generation += 1
+
+    def _not_connected(self) -> None:
+        self._connect_failures += 1
+        pause_us = self._reconnect.pause_us(self._connect_failures)
+        self._connect_us = self._clock.now_us + pause_us
 
     async def _wait(self, seat: Seat) -> None:
         """Return when it is a seat's turn; the bus is then its own."""
