@@ -13,9 +13,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from . import codec
-from .modbus_model import Access, Point, Register, SunspecModel, SunspecPoint, Table, WordOrder
+from .modbus_model import (
+    Access,
+    Point,
+    Register,
+    SunspecMap,
+    SunspecModel,
+    SunspecPoint,
+    Table,
+    WordOrder,
+)
 from .model import DeviceProfile
-from .sunspec import MARKER, Layout, SunspecError, layout
+from .sunspec import END, MARKER, Layout, SunspecError, layout
 
 Value = float | str
 
@@ -227,6 +236,8 @@ def _resolve(profile: DeviceProfile, models: Mapping[int, int] | None) -> FieldM
         for model in modbus.sunspec.models:
             if model.id in places:
                 fields += _model(profile, model, places[model.id])
+        if models is None:
+            fields += _frame(modbus.sunspec, places)
     ordered = tuple(sorted(fields, key=lambda item: (item.table, item.address)))
     return FieldMap(ordered, {item.name: item for item in fields}, places)
 
@@ -331,6 +342,19 @@ def _model(profile: DeviceProfile, model: SunspecModel, address: int) -> Iterabl
             labels=meaning.labels if meaning else {},
             also={f"{model.id}.{k}": v for k, v in meaning.also.items()} if meaning else {},
         )
+
+
+def _frame(sunspec: SunspecMap, places: Mapping[int, int]) -> Iterable[Field]:
+    """Yield what stands before the first and behind the last model."""
+    last = sunspec.models[-1]
+    end = places[last.id] + 2 + layout_of(last).length
+    for name, address, kind, value in (
+        ("sunspec.marker", sunspec.base, "uint32", int.from_bytes(MARKER, "big")),
+        ("sunspec.end", end, "uint16", END),
+        ("sunspec.end_length", end + 1, "uint16", 0),
+    ):
+        width = codec.width_of(kind)
+        yield Field(name, None, "holding", address, kind, width, default=float(value), poll_s=0.0)
 
 
 def _access(meaning: SunspecPoint | None, writable: bool) -> Access:
