@@ -21,7 +21,15 @@ from ..modbus.tls import TlsError, client_context
 from ..rig import ReadingError, RigError
 from .actuators import Profiles
 from .links import DeviceLink, LinkError, Value, WrongDeviceError
-from .model import Bus, ModbusRtuBus, ModbusTcpBus, ModbusTlsBus, Rig, RigDevice
+from .model import (
+    Bus,
+    ModbusRtuBus,
+    ModbusTcpBus,
+    ModbusTlsBus,
+    Rig,
+    RigDevice,
+    Zigbee2MqttBus,
+)
 
 _PARITY: Final = {"none": "N", "even": "E", "odd": "O"}
 _NEVER_FRESH_US: Final = 86400 * US_PER_S
@@ -34,6 +42,7 @@ class DriverLinks:
         """Take a rig, the profiles of its devices, and a clock that is running."""
         self._rig, self._profiles, self._clock = rig, profiles, clock
         self._lines: dict[str, _SharedLine] = {}
+        self._coordinators: dict[str, object] = {}
 
     def reach(self, device: str, quantities: Sequence[str] = ()) -> DeviceLink:
         """Return a new link to a device, not connected yet."""
@@ -47,7 +56,16 @@ class DriverLinks:
         if isinstance(bus, ModbusTcpBus | ModbusTlsBus):
             own = _OwnConnection(bus, self._clock)
             return _ModbusLink(entry, self._profiles, self._clock, own, quantities)
-        raise LinkError(f"{device}: bus '{bus.id}' is {bus.kind}, which cannot be reached")
+        # Late: rigs without Zigbee do not need its libraries.
+        from .zigbee_links import MqttLink, SharedCoordinator, ZnpLink
+
+        if isinstance(bus, Zigbee2MqttBus):
+            return MqttLink(entry, bus, self._clock)
+        coordinator = self._coordinators.get(bus.id)
+        if coordinator is None:
+            coordinator = self._coordinators[bus.id] = SharedCoordinator(bus, self._clock)
+        assert isinstance(coordinator, SharedCoordinator)
+        return ZnpLink(entry, self._profiles[entry.profile], coordinator)
 
 
 class _OwnConnection:
