@@ -32,7 +32,7 @@ from ..zigbee import heater, mt
 from ..zigbee.binary import CodecError
 from ..zigbee.devices.end_device import EndDevice
 from ..zigbee.network import Network
-from ..zigbee.radio import BroadcastResult, RadioMesh, RadioMessage
+from ..zigbee.radio import NEVER, BroadcastResult, RadioMesh, RadioMessage
 from ..zigbee.slots import parse_ieee
 from ..zigbee.zcl import ZclFrame
 from ..zigbee.znp.coordinator import ZnpCoordinator
@@ -176,7 +176,7 @@ class PlantMesh(RadioMesh):
             there_us = acts_us - dead_us if acts_us >= 0 else back_us - 1
             there_us = min(there_us, back_us - 1) if back_us >= 0 else there_us
             arrivals[ieee] = there_us = max(there_us, t_us + 1)
-            replies[ieee] = back_us
+            replies[ieee] = back_us if back_us >= 0 else NEVER
             source.by_broadcast.add(there_us)
         return BroadcastResult(mt.SUCCESS, arrivals, replies)
 

@@ -201,7 +201,7 @@ class Network:
             self._at(t_us + _ROUTE_SEARCH_US, lambda: done(NWK_NO_ROUTE))
             return
         result = self.mesh.unicast(t_us, device.ieee, message)
-        if result.arrival_us < 0:
+        if result.arrival_us == NEVER:
             self._at(result.confirm_us, lambda: done(result.status))
             return
         if device.map.sleepy:
@@ -237,7 +237,7 @@ class Network:
             for device in heard:
                 arrival_us = result.arrivals_us.get(device.ieee, NEVER)
                 reply_us = result.replies_us.get(device.ieee)
-                if arrival_us >= 0:
+                if arrival_us != NEVER:
                     self._deliver(device, message, device.hears_us(arrival_us), reply_us)
         self._at(max(result.confirm_us, t_us), lambda: done(result.status))
 
@@ -255,11 +255,11 @@ class Network:
     def upstream(
         self, device: EndDevice, message: RadioMessage, sent_us: int, arrival_us: int | None = None
     ) -> None:
-        """Send from a device to the coordinator; `arrival_us` overrules the radio (−1: lost)."""
+        """Send from a device to the coordinator; `arrival_us` overrules the radio (`NEVER`: lost)."""
         at_us = arrival_us
         if at_us is None:
             at_us = self.mesh.upstream(sent_us, device.ieee, message)
-        if at_us < 0:
+        if at_us == NEVER:
             return
 
         def arrive() -> None:

@@ -2,7 +2,7 @@
 
 `Mesh` is all that the emulated coordinator asks of a radio, so that the bench can put the plant's
 compiled channel in its place. `RadioMesh` is the radio for devices that stand alone. Times are
-microseconds of simulated time; −1 stands for "never".
+microseconds of simulated time; `NEVER` stands for "never".
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from ...sim.edge.config import MeshConfig
 from ...sim.random import generator
 from .mt import BUFFER_FULL, MAC_NO_ACK, SUCCESS
 
-NEVER: Final = -1
+NEVER: Final = -(1 << 62)
+"""No time at all. Not −1: a clock may begin before zero."""
 #: What a coordinator waits for the acknowledgement of a first hop (seen on a CC2652: 78 ms).
 NO_ACK_AFTER_US: Final = 78_000
 #: From the serial line to the first transmission of a broadcast.
@@ -48,7 +49,7 @@ class UnicastResult:
     status: int
     """Status for AF_DATA_CONFIRM: 0, or one of the codes in `mt`."""
     arrival_us: int
-    """When the device (a sleepy one's parent) has it; −1: never."""
+    """When the device (a sleepy one's parent) has it; `NEVER`."""
     confirm_us: int
     """When the coordinator knows the status."""
 
@@ -60,9 +61,9 @@ class BroadcastResult:
     status: int
     """0, or `BUFFER_FULL` when the broadcast table is full: then it is not sent."""
     arrivals_us: Mapping[int, int] = field(default_factory=dict)
-    """IEEE address → when the device has it; −1 or absent: never."""
+    """IEEE address → when the device has it; `NEVER` or absent."""
     replies_us: Mapping[int, int] = field(default_factory=dict)
-    """IEEE address → when the device's unicast reply is back, if it makes one; −1: never."""
+    """IEEE address → when the device's unicast reply is back, if it makes one; `NEVER`."""
     confirm_us: int = 0
     """When the coordinator knows the status; 0: at once."""
 
@@ -74,7 +75,7 @@ class Mesh(Protocol):
         """Send to one device."""
 
     def upstream(self, t_us: int, ieee: int, message: RadioMessage) -> int:
-        """Send from a device to the coordinator; return when it is there, or −1."""
+        """Send from a device to the coordinator; return when it is there, or `NEVER`."""
 
     def broadcast(
         self, t_us: int, message: RadioMessage, devices: Sequence[int]
@@ -108,7 +109,7 @@ class RadioMesh:
         return UnicastResult(SUCCESS, arrival_us, arrival_us + self._took_us())
 
     def upstream(self, t_us: int, ieee: int, message: RadioMessage) -> int:
-        """Send from a device to the coordinator; return when it is there, or −1."""
+        """Send from a device to the coordinator; return when it is there, or `NEVER`."""
         return NEVER if self._lost(t_us) else t_us + self._took_us()
 
     def broadcast(
@@ -125,7 +126,7 @@ class RadioMesh:
         arrivals, replies = {}, {}
         for ieee in devices:
             arrivals[ieee] = arrival_us = NEVER if self._lost(t_us) else t_us + self._took_us()
-            back = arrival_us >= 0 and not self._lost(arrival_us)
+            back = arrival_us != NEVER and not self._lost(arrival_us)
             jitter_us = int(self._draw.random() * to_us(self.config.ack_jitter_s))
             replies[ieee] = arrival_us + jitter_us + self._took_us() if back else NEVER
         return BroadcastResult(SUCCESS, arrivals, replies, confirm_us)
