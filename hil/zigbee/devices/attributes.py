@@ -98,6 +98,10 @@ class AttributeTable:
                     return candidate
         return item
 
+    def holds(self, key: Key) -> bool:
+        """Return whether there is an attribute under exactly this key."""
+        return key in self._items
+
     def numbers(self, key: Key) -> list[tuple[int, int]]:
         """Return (number, type) of the attributes of a key's cluster, ascending."""
         place = (key.endpoint, key.cluster, key.client, key.manufacturer)

@@ -35,7 +35,7 @@ class HeaterControl(Behaviour):
     def _own(self, attribute: int) -> Key:
         """Return the key of an attribute; the profile may list it with or without the code."""
         plain = self.key(attribute)
-        if self.host.table.find(plain) is not None:
+        if self.host.table.holds(plain):
             return plain
         return Key(self.endpoint, self.cluster, attribute, heater.MANUFACTURER)
 
