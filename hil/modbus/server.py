@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -81,7 +81,8 @@ class ModbusServer:
             refused with code 11, as a gateway does. On a line it always stays unanswered.
         line: Baud rate and the like; None: bytes on a pty or in memory take no time.
         tap: Is told of every frame.
-        faults: Bend what passes.
+        faults: Bend what passes. If they also have `quiet(bus, t_us) -> bool`, requests that come
+            while it is true pass them by, which makes them nearly free.
         max_connections: One more closes that which has been silent the longest.
         idle_timeout_s: A connection without requests for so long is closed.
     """
@@ -111,6 +112,7 @@ class ModbusServer:
         """Whether neither tape nor faults are to be asked."""
         self._tap = tap
         self._faults = faults
+        self._quiet: Callable[[str, int], bool] | None = getattr(faults, "quiet", None)
         self._max_connections = max_connections
         self._idle_us = to_us(idle_timeout_s)
         self._buffer: memoryview | None = None
@@ -147,9 +149,15 @@ class ModbusServer:
     @faults.setter
     def faults(self, faults: WireFault | None) -> None:
         self._faults = faults
+        self._quiet = getattr(faults, "quiet", None)
         self.plain = self._tap is None and self._faults is None
         for session in self._sessions:
             session.attach()
+
+    def quiet(self) -> bool:
+        """Return whether the faults do nothing now and no tape runs."""
+        quiet = self._quiet
+        return quiet is not None and self._tap is None and quiet(self.bus, self.clock.now_us)
 
     @property
     def connections(self) -> int:

@@ -90,9 +90,6 @@ class Session(asyncio.Protocol):
         if faults is None:
             self._arrive(frame)
             return
-        if not faults.accepts(server.bus, t_us):
-            self.drop()
-            return
         deliveries = faults.requests(server.bus, t_us, frame)
         server.statistics.dropped += not deliveries
         for delivery in deliveries:

@@ -95,7 +95,12 @@ class TcpSession(Session, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Answer a lone request to read registers at once; everything else goes the long way."""
         server = self._server
-        if nbytes == _READ.size and self._fast and server.plain and self._read(server.buffer):
+        if (
+            nbytes == _READ.size
+            and self._fast
+            and (server.plain or (not self._delayed and server.quiet()))
+            and self._read(server.buffer)
+        ):
             return
         self.data_received(bytes(server.buffer[:nbytes]))
 
@@ -138,7 +143,12 @@ class TcpSession(Session, asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; answer the requests that are whole, in order."""
-        if self._fast and len(data) == _READ.size and self._server.plain and self._read(data):
+        if (
+            len(data) == _READ.size
+            and self._fast
+            and (self._server.plain or (not self._delayed and self._server.quiet()))
+            and self._read(data)
+        ):
             return
         self._cut(self._rest + data if self._rest else data)
 

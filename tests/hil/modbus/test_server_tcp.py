@@ -322,6 +322,21 @@ def test_faults_drop_bend_refuse_and_keep_order(kit) -> None:
             assert client.data == expected, name
 
 
+def test_quiet_faults_are_passed_by_until_they_stir(kit) -> None:
+    asked = []
+    faults = Faults(
+        requests=lambda f: asked.append(f) or [Delivery(500_000, f)],
+    )
+    faults.quiet = lambda bus, t_us: t_us >= 2 * US_PER_S
+    with VirtualClock() as clock:
+        server = ModbusServer({1: kit.Bank()}, clock, faults=faults)
+        late = [read(1), *[b""] * 17, read(2), b"", read(3), *[b""] * 6, read(4)]
+        _, client = talk(clock, server, late, pause_s=0.1)
+    assert split(client.data) == [answer(k) for k in (1, 2, 3, 4)]
+    assert client.times == (500_000, 2_300_000, 2_500_000, 2_700_000)
+    assert asked == [read(1), read(2), read(3)]
+
+
 def test_a_bus_that_is_off_refuses_and_closes_and_is_babbled_on(kit) -> None:
     faults = Faults()
     with VirtualClock() as clock:
