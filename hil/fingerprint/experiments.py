@@ -275,7 +275,9 @@ async def move(
         if abs(reading.value - level) > 2 * tolerance:
             level, last_us, moved = reading.value, reading.received_us, True
         limit_us = still_us if moved else max(patience_us, still_us)
-        return reading.received_us - last_us >= limit_us
+        # What never comes to rest is left after as long again.
+        over = reading.received_us - sent.received_us >= 2 * max(patience_us, still_us)
+        return over or reading.received_us - last_us >= limit_us
 
     seen = await watch(probe, pace, response, settled)
     return Move(sent, values[0], values[1], before + seen)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ...sim.clock import US_PER_S, Clock, to_us
 from ..devices import fields as fieldmaps
 from ..devices.codec import CodecError, is_integer
-from ..devices.fields import Field, FieldMap
+from ..devices.fields import Field
 from ..devices.model import DeviceProfile
+from ..devices.sunspec import SunspecError, discover
 from ..modbus.client import (
     ModbusClient,
     ModbusError,
     ModbusLostError,
     ModbusRefusedError,
-    ModbusSilentError,
 )
 from ..modbus.unit import DEVICE_BUSY
 from .probe import Exchange, NoAnswerError, ProbeError
@@ -28,10 +27,8 @@ _PATIENCE_S: Final = 10.0
 _TRIES: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    field: Field
-    rounding: float
+class RefusedError(ProbeError):
+    """The device answers, but not this."""
 
 
 class ModbusProbe:
@@ -43,7 +40,7 @@ class ModbusProbe:
         client: ModbusClient,
         profile: DeviceProfile,
         unit: int,
-        fields: FieldMap | None = None,
+        may_write: Callable[[], None] = lambda: None,
     ) -> None:
         """Join client and register map.
 
@@ -52,22 +49,26 @@ class ModbusProbe:
             client: of the device's endpoint.
             profile: only its register map is looked at.
             unit: Modbus unit id.
-            fields: where everything is; default: where the profile says.
+            may_write: raises before a write if somebody else has the rig now.
         """
         self.clock = clock
         self.pause_s = 0.0
+        self._may_write = may_write
         self._client = client
         self._unit = unit
-        self._map = fieldmaps.resolve(profile) if fields is None else fields
         modbus = profile.modbus
         assert modbus is not None, "the profile is not one of Modbus"
+        self._profile, self._chain = profile, modbus.sunspec
+        self._map = fieldmaps.resolve(profile)
         self._functions = frozenset(modbus.functions)
         self._exponents: dict[str, int] = {}
         self._small: Field | None = None
 
     async def open(self) -> None:
-        """Connect, and read the scale factors that the register map names."""
+        """Connect; find SunSpec models, and read the scale factors that the map names."""
         await self.reconnect()
+        if self._chain is not None:
+            self._map = fieldmaps.resolve(self._profile, await self._models(self._chain.base))
         for name in sorted({item.scale_name for item in self._map.fields if item.scale_name}):
             item = self._map.named[name]
             value = await self._patiently(lambda item=item: self._raw(item, _PATIENCE_S))
@@ -77,6 +78,30 @@ class ModbusProbe:
         if not readable:
             raise ProbeError(f"{self._client.name}: the register map has nothing to read")
         self._small = min(readable, key=lambda item: (item.width, item.address))
+
+    async def _models(self, base: int) -> dict[int, int]:
+        """Return the addresses of the device's SunSpec models."""
+        walk = discover((base, *(other for other in (0, 40000, 50000) if other != base)))
+        found: dict[int, int] = {}
+        try:
+            address, count = next(walk)
+            while True:
+                data: bytes | None
+                try:
+                    data = await self._patiently(
+                        lambda address=address, count=count: self._client.read_registers(
+                            self._unit, "holding", address, count, _PATIENCE_S
+                        )
+                    )
+                except RefusedError:
+                    data = None
+                address, count = walk.send(data)
+        except StopIteration as end:
+            for model in end.value:
+                found.setdefault(model.id, model.address)
+        except SunspecError as error:
+            raise ProbeError(f"{self._client.name}: {error}") from None
+        return found
 
     async def close(self) -> None:
         """Disconnect."""
@@ -113,6 +138,7 @@ class ModbusProbe:
         except CodecError as error:
             raise ProbeError(f"{self._client.name}: {error}") from None
         first: Exchange | None = None
+        self._may_write()
         for item, data in steps:
             if first is not None and self.pause_s:
                 await self.clock.sleep_until(self.clock.now_us + to_us(self.pause_s))
@@ -189,9 +215,7 @@ class ModbusProbe:
             if error.code == DEVICE_BUSY:
                 now_us = self.clock.now_us
                 raise NoAnswerError(str(error), busy=True, received_us=now_us) from None
-            raise ProbeError(str(error)) from None
-        except ModbusSilentError as error:
-            raise NoAnswerError(str(error)) from None
+            raise RefusedError(str(error)) from None
         except ModbusError as error:
             raise NoAnswerError(str(error)) from None
         return sent_us, data, self.clock.now_us

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +24,7 @@ from .probe import NoAnswerError, Probe, ProbeError
 from .quantisation import estimate_quantisation
 from .refresh import LEAST_CHANGES, estimate_refresh
 from .response import Step, estimate_step_response, onset, settled
+from .series import Series
 from .spread import estimate_watchdog
 
 Told = Callable[[str], None]
@@ -31,6 +32,12 @@ Told = Callable[[str], None]
 _SAFE_TRIES: Final = 20
 _SCATTER_S: Final = (2.0, 4.0, 2.0, 15.0)
 """Longest pauses before set-points, in turn."""
+_REST_S: Final = 10.0
+"""A value at rest is watched for so long."""
+_FIRST_TOLERANCE: Final = 0.01
+"""Of the range: what is taken for a change before the noise is known."""
+_BELOW: Final = 0.6
+"""Of the power that there is: up to here limits are commanded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class Plan:
 
     seed: int = 1
     """Of the random set-points and pauses."""
-    answers: int = 60
+    answers: int = 120
     """Requests that the answer times are taken from."""
     idle_s: float = 90.0
     """Pause before what may be a slow first answer."""
@@ -65,6 +72,8 @@ class Findings:
     """By name: ``refresh_s``, ``dead_time_s`` …"""
     facts: dict[str, str] = field(default_factory=dict)
     """What is no number: ``too_early``, ``rearmed_by``."""
+    fallback: float | None = None
+    """What the commanded quantity becomes when the watchdog expires."""
     untold: dict[str, str] = field(default_factory=dict)
     """Why a parameter could not be estimated, by name."""
     identity: dict[str, str] = field(default_factory=dict)
@@ -178,6 +187,8 @@ class Fingerprint:
 
     async def _active(self, limits: Limits) -> None:
         self._tell("first effect of a set-point")
+        if limits.quantity == "power_limit_w":
+            limits = await self._below_what_there_is(limits)
         await self._explore(limits)
         self._tell("gap between commands")
         await self._estimate("min_command_gap_s", lambda: self._command_gap(limits))
@@ -194,8 +205,9 @@ class Fingerprint:
 
     async def _explore(self, limits: Limits) -> None:
         """See how long a set-point takes, and how noisy the response is."""
-        resting = await self._watched(limits, 1.0)
-        self._noise = settled(resting, -np.inf)[1] if len(resting) > 1 else 0.0
+        resting = await self._watched(limits, _REST_S)
+        # Until it is known better: what moves by less than this may be anything.
+        self._noise = max(self._restless(resting), _FIRST_TOLERANCE * limits.span)
         await self._move(limits, limits.safe)
         self._moves.clear()
         first = await self._move(limits, self._level(limits, up=True))
@@ -210,8 +222,31 @@ class Fingerprint:
         took_s = (last_us - first.command.received_us) / US_PER_S
         self._still_s = max(self.plan.still_s, 2 * self._refresh_s, 0.5 * took_s)
         self._took_s = 1.2 * took_s + self._still_s
-        high = await self._watched(limits, 1.0)
-        self._noise = max(self._noise, settled(high, -np.inf)[1])
+        await experiments.sleep(self.probe, self._still_s)
+        for rest_s in (_REST_S, _REST_S / 4):
+            # Commanded once more, so that no watchdog expires while the value is watched.
+            await self._command(limits, first.after)
+            await experiments.sleep(self.probe, self._took_s if rest_s == _REST_S else 0.0)
+            await self._command(limits, first.after)
+            self._noise = self._restless(await self._watched(limits, rest_s))
+            if self._noise < 0.05 * abs(max(values) - min(values)):
+                break
+
+    def _restless(self, resting: Series) -> float:
+        """Return how far a value at rest strays: noise, and what it wanders in a while."""
+        if len(resting) < 2:
+            return 0.0
+        return max(settled(resting, -np.inf)[1], float(np.ptp(resting.values)) / 2)
+
+    async def _below_what_there_is(self, limits: Limits) -> Limits:
+        """Return limits below which a power limit has an effect: the sun may offer less."""
+        await self._command(limits, limits.safe)
+        await experiments.sleep(self.probe, 3 * self.plan.still_s)
+        there = (await self.probe.read(limits.response, self._pace.timeout_s)).value
+        high = _BELOW * there
+        if high - limits.low < _BELOW / 4 * limits.span / 4:
+            raise ProbeError(f"{there:g} {limits.unit} are too few to see a limit's effect")
+        return replace(limits, high=min(limits.high, high))
 
     async def _command_gap(self, limits: Limits) -> Estimate:
         value = self._set if self._set is not None else limits.safe
@@ -302,16 +337,20 @@ class Fingerprint:
             return None
         series = experiments.series_of(seen, command.sent_us)
         floor = float(np.mean([r.value for r in seen[-3:]]))
-        self.found.facts.setdefault("watchdog_value", f"{floor:g}")
+        if limits.same_unit:
+            self.found.fallback = round(floor) if abs(floor) > tolerance else 0.0
         share = self._share(limits, level, floor, up.after)
         slack_s = (command.received_us - command.sent_us) / US_PER_S
         fall = Step(series, slack_s, level, floor, share)
-        begun = onset(
-            fall,
-            self.found.estimates["ramp_s"],
-            refresh_s=self._refresh_s,
-            tolerance=self._moving_tolerance(limits),
-        )
+        try:
+            begun = onset(
+                fall,
+                self.found.estimates["ramp_s"],
+                refresh_s=self._refresh_s,
+                tolerance=self._moving_tolerance(limits),
+            )
+        except EstimateError:
+            return None  # it came back: something else had happened
         if begun is None:
             return None
         # The device reverts like it obeys: after its dead time.
@@ -407,7 +446,7 @@ class Fingerprint:
         self._moves.append(done)
         return done
 
-    async def _watched(self, limits: Limits, seconds: float) -> Any:
+    async def _watched(self, limits: Limits, seconds: float) -> Series:
         until_us = self.probe.clock.now_us + to_us(seconds)
         seen = await experiments.watch(
             self.probe, self._pace, limits.response, lambda r: r[-1].received_us >= until_us
