@@ -141,6 +141,7 @@ class SunspecControl:
         else:
             self._timer.stop()
         self._go(self._target(), t_us)
+        self.latch(t_us)
 
     def requested(self, t_us: int) -> None:
         """Nothing: reversion counts writes only."""
