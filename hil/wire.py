@@ -44,6 +44,9 @@ class WireFault(Protocol):
     def answers(self, bus: str, t_us: int, frame: bytes) -> Sequence[Delivery]:
         """Return what of an answer reaches the host. Bytes may be more or less than a frame."""
 
+    def quiet(self, bus: str, t_us: int) -> bool:
+        """Return whether frames pass as they are now: then they need not be asked about."""
+
     def accepts(self, bus: str, t_us: int) -> bool:
         """Return whether the bus takes and keeps connections now."""
 

@@ -119,6 +119,14 @@ class BusFaults:
         """Return what of an answer reaches the host."""
         return self._passed(bus, "answer", t_us, frame)
 
+    def quiet(self, bus: str, t_us: int) -> bool:
+        """Return whether no fault acts on a bus and nothing that one held up is under way."""
+        line = self._lines.get(bus)
+        if line is None:
+            return True
+        due_us = line.due_us
+        return not line.active and due_us["request"] <= t_us and due_us["answer"] <= t_us
+
     def accepts(self, bus: str, t_us: int) -> bool:
         """Return whether connections to a bus stand."""
         line = self._lines.get(bus)

@@ -42,12 +42,16 @@ def test_without_a_fault_frames_pass_as_they_are() -> None:
 
 def test_a_delay_ends_and_no_frame_overtakes_another() -> None:
     faults = bus_faults()
+    assert faults.quiet("tcp", 0)
     active = faults.begin(fault("bus_delay", delay_s=0.5), "tcp")
+    assert not faults.quiet("tcp", 0)
     assert list(faults.answers("tcp", 0, b"1")) == [Delivery(500_000, b"1")]
     faults.end(active)
     assert list(faults.answers("tcp", 100_000, b"2")) == [Delivery(400_000, b"2")]
     assert list(faults.requests("tcp", 100_000, b"3")) == [Delivery(0, b"3")]
     assert list(faults.answers("tcp", 500_000, b"4")) == [Delivery(0, b"4")]
+    assert not faults.quiet("tcp", 499_999)
+    assert faults.quiet("tcp", 500_000)
 
 
 @given(st.lists(st.integers(0, 200_000), max_size=30), st.integers(0, 2**53))
