@@ -14,12 +14,12 @@ Profiles = Mapping[str, DeviceProfile]
 """Device profiles by the name under which a rig's devices have them."""
 
 _PREFERRED: Final = (
+    "enabled",
     "power_setpoint_w",
     "power_limit_w",
     "current_setpoint_a",
-    "enabled",
-    "level",
     "on",
+    "level",
 )
 """Which of a device's actuators is taken to make it safe, first come first."""
 
@@ -120,23 +120,29 @@ def _preferred(profile: DeviceProfile, safe: Safe | None) -> Actuator | None:
     if safe is not None and safe.point is not None:
         return profile.actuator(safe.point)
     found = {actuator.quantity: actuator for actuator in profile.actuators}
-    names = [name for name in _PREFERRED if name in found]
-    with_band = [name for name in names if found[name].safe is not None]
-    chosen = next(iter(with_band or names), None)
-    return None if chosen is None else found[chosen]
+    return next((found[name] for name in _PREFERRED if name in found), None)
+
+
+def _banded(profile: DeviceProfile, chosen: Actuator) -> Actuator:
+    """Return the actuator with the device's safe band of power: the chosen one, or another."""
+    for actuator in (chosen, *profile.actuators):
+        if actuator.safe is not None and actuator.safe.quantity.endswith("_w"):
+            return actuator
+    return chosen
 
 
 def _plan(device: RigDevice, actuator: Actuator, profiles: Profiles) -> SafePlan | None:
     """Return how a device is made safe, None if neither rig nor profile has a band for it."""
     safe = device.safe or Safe()
-    band = actuator.safe if actuator.safe and actuator.safe.quantity.endswith("_w") else None
+    banded = _banded(profiles[device.profile], actuator)
+    band = banded.safe if banded.safe and banded.safe.quantity.endswith("_w") else None
     low_w = band.low if safe.low_w is None and band is not None else safe.low_w
     high_w = band.high if safe.high_w is None and band is not None else safe.high_w
     if low_w is None or high_w is None:
         return None
-    dog = actuator.watchdog if safe.watchdog else None
+    dog = (banded.watchdog or actuator.watchdog) if safe.watchdog else None
     nearest = min(max(0.0, actuator.low), actuator.high)
-    value = dog.value if dog is not None else nearest
+    value = actuator.watchdog.value if actuator.watchdog is not None else nearest
     # A watchdog whose time is a register counts: the driver sets it.
     watched = dog is not None and (dog.timeout_s > 0 or dog.timeout_register is not None)
     return SafePlan(
@@ -146,10 +152,10 @@ def _plan(device: RigDevice, actuator: Actuator, profiles: Profiles) -> SafePlan
         value=value if safe.value is None else safe.value,
         low_w=low_w,
         high_w=high_w,
-        danger=safe.danger or actuator.danger,
+        danger=safe.danger or banded.danger or actuator.danger,
         measured_by=safe.measured_by or device.id,
         measured_point=safe.measured_point if safe.measured_by or band is None else band.quantity,
-        device_s=safe.within_s or actuator.dead_time_s + actuator.ramp_s,
+        device_s=safe.within_s or max(one.dead_time_s + one.ramp_s for one in (actuator, banded)),
         settle_s=min(actuator.dead_time_s + profiles[device.profile].timing.refresh_s, _SETTLE_S),
         watchdog_s=dog.timeout_s if dog is not None and watched else None,
         interlock=safe.interlock,

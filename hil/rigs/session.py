@@ -70,7 +70,9 @@ class RigSession:
         self.state = state if state is not None else RigState.of(rig.name, rig.station)
         self._profiles = profiles
         self._what = what
-        self._wait, self._on_wait, self._on_lost = wait, on_wait, on_lost
+        self._wait, self._on_wait = wait, on_wait
+        self.on_lost = on_lost
+        """Is told when the lease or the guardian is lost; may be set until the rig is opened."""
         self._lease: Lease | None = None
         self._guard: Guard | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -150,6 +152,11 @@ class RigSession:
         self._raise_lost()
         self._lease.arm()
         self._armed = True
+
+    @property
+    def armed(self) -> bool:
+        """Whether there may have been writes."""
+        return self._armed
 
     def may_write(self) -> None:
         """Ask before each write.
@@ -274,8 +281,8 @@ class RigSession:
     def _lose(self, error: Exception) -> None:
         if self._lost is None:
             self._lost = error
-            if self._on_lost is not None:
-                self._on_lost(error)
+            if self.on_lost is not None:
+                self.on_lost(error)
 
     def _raise_lost(self) -> None:
         if self._lost is not None:

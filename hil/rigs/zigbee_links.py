@@ -8,8 +8,10 @@ coordinator's table, which takes nine seconds to empty.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from ...sim.clock import Clock
 from ..devices.model import DeviceProfile
@@ -25,7 +27,11 @@ from .links import LinkError, Value, WrongDeviceError
 from .model import RigDevice, Zigbee2MqttBus, ZnpBus
 
 _ON_OFF: Final = 0x0006
-_TIMEOUT_S: Final = 1.0
+_TIMEOUT_S: Final = 0.5
+"""An answer takes 0.1 s; one that was lost on the radio does not come at all."""
+_ATTEMPTS: Final = 4
+
+T = TypeVar("T")
 
 
 class SharedCoordinator:
@@ -101,14 +107,17 @@ class ZnpLink:
         if item is None:
             raise LinkError(f"{self._entry.id} has no {quantity}")
         try:
-            found = await attributes.read(
-                self._known(),
-                self._ieee,
-                item.cluster,
-                (item.id,),
-                endpoint=item.endpoint,
-                manufacturer=item.manufacturer_code,
-                timeout_s=_TIMEOUT_S,
+            host = self._known()
+            found = await _again(
+                lambda: attributes.read(
+                    host,
+                    self._ieee,
+                    item.cluster,
+                    (item.id,),
+                    endpoint=item.endpoint,
+                    manufacturer=item.manufacturer_code,
+                    timeout_s=_TIMEOUT_S,
+                )
             )
         except (RigError, ReadingError) as error:
             raise LinkError(str(error)) from error
@@ -124,7 +133,10 @@ class ZnpLink:
         host = self._known()
         try:
             if quantity == "on":
-                await host.request(self._ieee, _ON_OFF, 1 if value else 0, timeout_s=_TIMEOUT_S)
+                command = 1 if value else 0
+                await _again(
+                    lambda: host.request(self._ieee, _ON_OFF, command, timeout_s=_TIMEOUT_S)
+                )
             elif quantity == "power_setpoint_w":
                 await self._power(host, value)
             else:
@@ -141,31 +153,43 @@ class ZnpLink:
     async def _power(self, host: ZigbeeHost, power_w: float) -> None:
         """Set a heater's power under whatever slot it has."""
         code = heater.MANUFACTURER
-        found = await attributes.read(
-            host,
-            self._ieee,
-            heater.CLUSTER,
-            (heater.ATTRIBUTE_SLOT,),
-            manufacturer=code,
-            timeout_s=_TIMEOUT_S,
+        found = await _again(
+            lambda: attributes.read(
+                host,
+                self._ieee,
+                heater.CLUSTER,
+                (heater.ATTRIBUTE_SLOT,),
+                manufacturer=code,
+                timeout_s=_TIMEOUT_S,
+            )
         )
         slot = found.get(heater.ATTRIBUTE_SLOT)
         if not isinstance(slot, int):
             raise LinkError(f"{self._entry.id} is no heater with a slot")
         payload = heater.SetPower(0, ((slot, power_w),), ack=False).encode()
-        await host.request(
-            self._ieee,
-            heater.CLUSTER,
-            heater.SET_POWER,
-            payload,
-            manufacturer=code,
-            timeout_s=_TIMEOUT_S,
+        await _again(
+            lambda: host.request(
+                self._ieee,
+                heater.CLUSTER,
+                heater.SET_POWER,
+                payload,
+                manufacturer=code,
+                timeout_s=_TIMEOUT_S,
+            )
         )
 
     def _known(self) -> ZigbeeHost:
         if self._host is None:
             raise LinkError(f"{self._entry.id} is not connected")
         return self._host
+
+
+async def _again(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer; what is asked for may be done twice without harm."""
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(ReadingError):
+            return await ask()
+    return await ask()
 
 
 class MqttLink:
