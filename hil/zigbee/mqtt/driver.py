@@ -97,7 +97,7 @@ class MqttDevice:
             return
         told: dict[str, float] = {}
         for quantity, point in self.points.items():
-            raw = state.get(point.property)
+            raw = state.get(point.key)
             if raw is None:
                 continue
             value = point.decode(raw)
@@ -216,7 +216,7 @@ class Zigbee2MqttDriver:
             async with asyncio.timeout(timeout_s):
                 for point in asked:
                     answer = device.expect(point, None)
-                    await self.bridge.publish(f"{device.name}/get", {point.property: ""})
+                    await self.bridge.publish(f"{device.name}/get", {point.key: ""})
                     await answer
         except TimeoutError:
             raise ReadingError(
@@ -252,7 +252,7 @@ class Zigbee2MqttDriver:
             if point is None or not point.settable:
                 raise RigError(f"device '{device_id}' ({device.name}) has no command '{quantity}'")
             try:
-                payload[point.property] = point.encode(value)
+                payload[point.key] = point.encode(value)
             except ExposeError as error:
                 raise RigError(f"device '{device_id}': {error}") from error
         future = device.expect(device.points[confirm], values[confirm])

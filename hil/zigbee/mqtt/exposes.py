@@ -66,7 +66,8 @@ class Point:
     """A quantity of a device: which property of its JSON state, and how it is read and written."""
 
     quantity: str
-    property: str
+    key: str
+    """In the device's JSON state."""
     kind: str
     """``binary``, ``numeric`` or ``level`` (a number from 0 to `high`, as a share of it)."""
     published: bool
