@@ -199,7 +199,8 @@ class ZnpCoordinator:
             self.nv.clear_network()
         if option:
             self.nv.put(items.STARTUP_OPTION, b"\x00")
-            self.changed()
+        self.nv.complete()
+        self.changed()
 
     def _booted(self, reason: int) -> None:
         self._booting = False

@@ -81,6 +81,14 @@ def _link_keys() -> bytes:
     return u16(_LINK_KEYS) + _FREE_LINK_KEY * _LINK_KEYS
 
 
+def _empty_tables() -> dict[Extended, bytes]:
+    return {
+        (ZSTACK, table, entry): empty
+        for table, (entries, empty) in _TABLES.items()
+        for entry in range(entries)
+    }
+
+
 class NvMemory:
     """The items, by number; `changed` counts writes."""
 
@@ -94,14 +102,25 @@ class NvMemory:
 
     def factory(self) -> None:
         """Put everything back to how the chip left the factory."""
-        self.items = {
+        self.items.clear()
+        self.extended.clear()
+        self.complete()
+
+    def complete(self) -> None:
+        """Create what is missing, as the firmware does when it boots; hosts delete a lot."""
+        defaults = {
             EXTADDR: self._ieee,
             STARTUP_OPTION: b"\x00",
             NETWORK_KEY: bytes(24),
             TRUST_CENTER_SEED: self._seed,
+            APS_LINK_KEY_TABLE: _link_keys(),
             **_configuration(),
         }
-        self.clear_network()
+        for item, value in defaults.items():
+            self.items.setdefault(item, value)
+        for key, empty in _empty_tables().items():
+            self.extended.setdefault(key, empty)
+        self.changed += 1
 
     def clear_configuration(self) -> None:
         """Put the network's settings back to defaults."""
@@ -116,11 +135,7 @@ class NvMemory:
             self.items.pop(item, None)
         self.items[NETWORK_KEY] = bytes(24)
         self.items[APS_LINK_KEY_TABLE] = _link_keys()
-        self.extended = {
-            (ZSTACK, table, entry): empty
-            for table, (entries, empty) in _TABLES.items()
-            for entry in range(entries)
-        }
+        self.extended = _empty_tables()
         self.changed += 1
 
     def get(self, item: int, default: bytes = b"") -> bytes:
