@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from .framing import MIN_RTU, RtuDecoder, crc, rtu_frame
+from .framing import MAX_RTU, MIN_RTU, RtuDecoder, crc, rtu_frame
 from .line import LineSettings
 from .pdu import BROADCAST_FUNCTIONS
 from .session import Queue, Session
@@ -34,6 +34,7 @@ class RtuSession(Session):
         line: LineSettings | None,
         *,
         paced: bool = True,
+        in_pieces: bool = True,
         lasting: bool = False,
         pulled: Callable[[], None] | None = None,
     ) -> None:
@@ -42,7 +43,9 @@ class RtuSession(Session):
         self.lasting = lasting
         self._byte_us = line.byte_us if line is not None and paced else 0.0
         self._silence_us = round(line.silence_us) if line is not None else 0
-        self._burst = max(1, int(line.burst_s * 1e6 / line.byte_us)) if line is not None else 0
+        self._burst = MAX_RTU
+        if line is not None and in_pieces:
+            self._burst = max(1, int(line.burst_s * 1e6 / line.byte_us))
         self._decoder = RtuDecoder(self._known)
         self._settling: asyncio.TimerHandle | None = None
         self._came = 0

@@ -8,65 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from ...sim.clock import Clock, to_us
 from ..wire import Tap, WireFault
 from .line import LineError, LineSettings, PtyPort, SerialTransport, open_serial
+from .listener import Listener, ServeError
 from .rtu_session import RtuSession
 from .session import Session
+from .statistics import Statistics
 from .tcp_session import TcpSession
 from .unit import Unit
+
+__all__ = ["ModbusServer", "ServeError", "Statistics"]
 
 MODBUS_PORT: Final = 502
 MODBUS_TLS_PORT: Final = 802
 
 _BUFFER: Final = 16384
-_BACKLOG: Final = 128
-_SOCKET_BUFFER: Final = 65536
 _RETRY_S: Final = 0.25
 _MOMENT_S: Final = 1e-6
 """Not 0: the virtual clock passes on to what is scheduled only when nobody is ready."""
-_HANDSHAKE_S: Final = 10.0
-_SHUTDOWN_S: Final = 2.0
-
-
-class ServeError(Exception):
-    """An address cannot be listened at."""
-
-
-@dataclass(slots=True)
-class Statistics:
-    """What a server has seen, over all its connections; counters only ever grow."""
-
-    requests: int = 0
-    """Whole requests, of other units and broken by faults too."""
-    answers: int = 0
-    exceptions: int = 0
-    """Answers that refuse."""
-    broadcasts: int = 0
-    unknown: int = 0
-    """Requests to units that are not there."""
-    dropped: int = 0
-    """Requests and answers that a fault or a full queue swallowed, or a unit did not answer."""
-    bad_frames: int = 0
-    """Frames with a wrong check sum, protocol id or length."""
-    garbage_bytes: int = 0
-    """Bytes on serial lines that belonged to no frame."""
-    failures: int = 0
-    """Answers in which a unit failed by an error of its own."""
-    connections: int = 0
-    refused: int = 0
-    """Connections that were not taken because the bus was switched off."""
-    evicted: int = 0
-    """Connections closed in favour of newer ones."""
-    timed_out: int = 0
-    """Connections closed because they were silent or stopped within a frame."""
 
 
 class ModbusServer:
@@ -117,7 +82,7 @@ class ModbusServer:
         self._idle_us = to_us(idle_timeout_s)
         self._buffer: memoryview | None = None
         self._sessions: set[Session] = set()
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._ptys: list[PtyPort] = []
         self._timers: set[asyncio.TimerHandle] = set()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -165,9 +130,13 @@ class ModbusServer:
         return len(self._sessions)
 
     def protocol(self) -> asyncio.Protocol:
-        """Return the server's end of one new connection."""
+        """Return the server's end of one new connection.
+
+        In virtual time an answer on a line comes in one piece, when its last byte is through:
+        pieces would tell a client nothing and cost an event each.
+        """
         if self.framing == "rtu":
-            return RtuSession(self, self.line)
+            return RtuSession(self, self.line, in_pieces=self.clock.mode != "virtual")
         return TcpSession(self)
 
     async def serve_tcp(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
@@ -175,7 +144,7 @@ class ModbusServer:
 
         Raises `ServeError` when the address is taken or not this machine's.
         """
-        return await self._listen(host, port, None, None)
+        return self._listen(host, port, None, None)
 
     async def serve_tls(
         self,
@@ -190,9 +159,9 @@ class ModbusServer:
         `roles` are the function codes that each role in a client's certificate may use; any other
         is refused as illegal, and so is everything without a role. None: all may do everything.
         """
-        return await self._listen(host, port, context, roles)
+        return self._listen(host, port, context, roles)
 
-    async def _listen(
+    def _listen(
         self,
         host: str,
         port: int,
@@ -204,28 +173,9 @@ class ModbusServer:
                 return TcpSession(self, roles)
             return self.protocol()
 
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-            # Connections inherit these: a client that does not read takes little memory here, too.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER)
-        except OSError as error:
-            raise ServeError(
-                f"{host}, port {port}: cannot be listened at: {error.strerror or error}"
-            ) from error
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            make,
-            sock=sock,
-            ssl=context,
-            backlog=_BACKLOG,
-            ssl_handshake_timeout=None if context is None else _HANDSHAKE_S,
-            ssl_shutdown_timeout=None if context is None else _SHUTDOWN_S,
-        )
-        self._servers.append(server)
-        address = sock.getsockname()
-        return str(address[0]), int(address[1])
+        listener = Listener(host, port, make, context, self._max_connections)
+        self._listeners.append(listener)
+        return listener.address
 
     async def serve_pty(self, link: Path | str | None = None) -> str:
         """Open a pseudo terminal; returns the path that a client opens as its serial port.
@@ -366,8 +316,8 @@ class ModbusServer:
             timer.cancel()
         if self._sweeping is not None:
             self._sweeping.cancel()
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners:
+            listener.close()
         for port in self._ptys:
             port.unplug()
         for session in list(self._sessions):

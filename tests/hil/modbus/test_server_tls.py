@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
 import struct
 
@@ -99,6 +100,32 @@ def test_without_a_certificate_or_with_a_strangers_nothing_is_answered(
             assert await tried(host, port, context) == b""
 
     assert served(kit, made, client).statistics.requests == 0
+
+
+@needs_openssl
+def test_handshakes_that_are_never_made_keep_nobody_out(kit, made) -> None:
+    """More connections than select(2) can watch; none of them says a word."""
+
+    async def client(host, port):
+        silent = []
+        for _ in range(1100):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex((host, port))
+            silent.append(sock)
+            if len(silent) > 200:
+                silent.pop(0).close()
+            await asyncio.sleep(0)
+        for sock in silent:
+            sock.close()
+        await asyncio.sleep(0.2)
+        context = client_context(made.client, made.client_key, made.authority)
+        reader, writer = await asyncio.open_connection(host, port, ssl=context)
+        writer.write(READ)
+        assert await reader.readexactly(13) == ANSWER
+        writer.close()
+
+    served(kit, made, client)
 
 
 @needs_openssl

@@ -1,0 +1,118 @@
+"""A listening socket whose connections stay within what the process can watch.
+
+asyncio's own server takes every connection that comes: half-open TLS handshakes without number,
+and descriptors beyond those that `select(2)`, on which the wall clock waits, knows of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+_BACKLOG: Final = 128
+_SOCKET_BUFFER: Final = 65536
+_MAX_DESCRIPTOR: Final = 1000
+"""`select(2)` knows those below 1024; some are left for files."""
+_PAUSE_S: Final = 1.0
+_HANDSHAKE_S: Final = 10.0
+_SHUTDOWN_S: Final = 2.0
+
+
+class ServeError(Exception):
+    """An address cannot be listened at."""
+
+
+class Listener:
+    """Takes connections until it is closed.
+
+    Args:
+        host: Address or name of this machine.
+        port: TCP port; 0: one that the system chooses.
+        make: Makes the server's end of a connection.
+        context: Of TLS; None: plain TCP.
+        max_handshakes: TLS connections that may be in their handshake; more are closed at once.
+
+    Raises:
+        ServeError: The address is taken, or not this machine's.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        make: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext | None = None,
+        max_handshakes: int = 128,
+    ) -> None:
+        self._make = make
+        self._context = context
+        self._max_handshakes = max_handshakes
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ServeError(f"{host}, port {port}: cannot be listened at: {reason}") from error
+        # Connections inherit these: a client that does not read takes little memory here, too.
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER)
+        self._sock.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._sock, self._accept)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        name = self._sock.getsockname()
+        return str(name[0]), int(name[1])
+
+    def close(self) -> None:
+        """Take no more connections; those that are open stay."""
+        if self._sock.fileno() < 0:
+            return
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+        if self._retry is not None:
+            self._retry.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _accept(self) -> None:
+        for _ in range(_BACKLOG):
+            try:
+                connection, _ = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:  # the process or the system is out of descriptors
+                self._loop.remove_reader(self._sock)
+                self._retry = self._loop.call_later(_PAUSE_S, self._resume)
+                return
+            if connection.fileno() > _MAX_DESCRIPTOR or len(self._tasks) >= self._max_handshakes:
+                connection.close()
+                continue
+            connection.setblocking(False)
+            task = self._loop.create_task(self._take(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _resume(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.add_reader(self._sock, self._accept)
+
+    async def _take(self, connection: socket.socket) -> None:
+        secure = self._context is not None
+        try:
+            await self._loop.connect_accepted_socket(
+                self._make,
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=_HANDSHAKE_S if secure else None,
+                ssl_shutdown_timeout=_SHUTDOWN_S if secure else None,
+            )
+        except OSError:  # a handshake that failed or took too long; its transport is closed
+            connection.close()
