@@ -129,9 +129,8 @@ class ModbusBus:
     async def connect(self, seat: Seat) -> None:
         """Connect, if it is not connected, when it is a device's turn.
 
-        Raises `ModbusLostError`, `ModbusPausedError`. A bus that was closed is open again.
+        Raises `ModbusLostError`, `ModbusPausedError`.
         """
-        self._closed = False
         if self.client.connected:
             return
         self._check(seat)
@@ -144,6 +143,10 @@ class ModbusBus:
         finally:
             self._busy = False
             self._grant()
+
+    def reopen(self) -> None:
+        """Let a bus that was closed be used again."""
+        self._closed = False
 
     def close(self) -> None:
         """Disconnect; whoever waits for a turn gets a `ModbusLostError`."""
@@ -207,12 +210,14 @@ class ModbusBus:
             raise
         except ModbusSilentError:
             counters.timed_out += 1
-            seat.failures += 1
-            seat.retry_us = self._clock.now_us + self._back_off.pause_us(seat.failures)
+            self._silent(seat)
             raise
-        except ModbusRefusedError:
+        except ModbusRefusedError as refusal:
             counters.refused += 1
-            seat.failures = seat.retry_us = 0
+            if refusal.unreached:
+                self._silent(seat)
+            else:
+                seat.failures = seat.retry_us = 0
             raise
         except ModbusError:
             counters.unusable += 1
@@ -227,6 +232,10 @@ class ModbusBus:
         counters.latency_sum_us += took_us
         counters.latency_max_us = max(counters.latency_max_us, took_us)
         return answer
+
+    def _silent(self, seat: Seat) -> None:
+        seat.failures += 1
+        seat.retry_us = self._clock.now_us + self._back_off.pause_us(seat.failures)
 
     def _suspect(self, seat: Seat) -> bool:
         """Return whether a device is to be asked something short first.

@@ -44,6 +44,7 @@ def command(
         raise CommandError(f"{quantity}: the device says no scale factor")
     try:
         if not isinstance(value, str):
+            _check_range(item, value)
             value = _towards_zero(item, value, powers.get(item.scale_name or "", 0))
         return value, writes(fields, quantity, value, powers)
     except codec.CodecError as error:
@@ -59,6 +60,14 @@ def write_request(item: Field, data: bytes, functions: Collection[int]) -> Reque
     if item.width == 1 and _WRITE_REGISTER in functions:
         return requests.write_register(item.address, data)
     return requests.write_registers(item.address, data)
+
+
+def _check_range(item: Field, value: float) -> None:
+    # Of what is wanted; what is sent is checked once more after rounding.
+    low = -math.inf if item.low is None else item.low
+    high = math.inf if item.high is None else item.high
+    if math.isfinite(value) and not low <= value <= high:
+        raise codec.CodecError(f"{item.name}: {value:g} is outside of {low:g} … {high:g}")
 
 
 def _towards_zero(item: Field, value: float, exponent: int) -> float:

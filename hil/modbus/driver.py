@@ -26,16 +26,17 @@ from .commands import CommandError, command, write_request
 from .errors import ModbusError, ModbusLostError, ModbusRefusedError, ModbusSilentError
 from .identity import DeviceIdentity, IdentityError, read_identity
 from .polling import MAX_READ_BITS, ONCE_S, SERIAL_GAP, Block, plan
-from .readings import DONE, DUE, BlockReader, PointReading
+from .readings import DUE, BlockReader, PointReading
 from .requests import Request
 
 __all__ = ["CommandError", "IdentityError", "ModbusDevice", "PointReading"]
 
 OnEvent = Callable[[str, Mapping[str, Any]], None]
 
-_EARLY: Final = 0.1
-"""Share of its period that a read may come early: callers' clocks are not exact."""
 _WAIT_US: Final = 2 * US_PER_S
+_BUSY_US: Final = 10 * US_PER_S
+"""How long a device may say that it is busy before it is not available."""
+_AGAIN_US: Final = 250_000
 
 
 class ModbusDevice:
@@ -97,6 +98,7 @@ class ModbusDevice:
         self._readers: tuple[BlockReader, ...] = ()
         self._exponents: dict[str, int | None] = {}
         self._begun = self._verified = -1
+        self._heard_us = -1
         self._failed_us: int | None = None
         self._lost = False
 
@@ -122,11 +124,20 @@ class ModbusDevice:
 
         Raises `RigError` when it does not answer, `IdentityError` when it is another device.
         """
-        try:
-            await self._begin()
-            await self.verify_identity()
-        except ModbusError as error:
-            raise RigError(f"{self.name} is not available: {error}") from error
+        self._bus.reopen()
+        give_up_us = self._clock.now_us + _BUSY_US
+        while True:
+            try:
+                await self._begin()
+                await self.verify_identity()
+                return
+            except ModbusRefusedError as error:
+                # Just switched on, say.
+                if not error.passing or self._clock.now_us >= give_up_us:
+                    raise RigError(f"{self.name} is not available: {error}") from error
+            except ModbusError as error:
+                raise RigError(f"{self.name} is not available: {error}") from error
+            await self._clock.sleep_until(self._clock.now_us + _AGAIN_US)
 
     def close(self) -> None:
         """Disconnect the bus, and with it every device on it."""
@@ -158,7 +169,7 @@ class ModbusDevice:
             failure = error
         now_us = self._clock.now_us
         for reader in self._readers:
-            reader.age(now_us - max(self._stale_us, to_us(3.0 * reader.block.poll_s)))
+            reader.age(now_us, self._heard_us)
         if failure is not None and not brought:
             self._nothing(failure, t_us)
         if brought:
@@ -197,9 +208,13 @@ class ModbusDevice:
 
         That is the serial number it was given, and whoever it said it was before.
         """
-        generation = self._bus.generation
         fields = self._known()
-        found = await read_identity(self.profile, fields, self._ask)
+        await self._bus.connect(self._seat)
+        # All of it over one connection, which is then the one that is verified.
+        generation = self._bus.generation
+        found = await read_identity(
+            self.profile, fields, lambda request: self._ask(request, generation)
+        )
         expected = self.identity or DeviceIdentity()
         if self._serial is not None:
             if not found.serial:
@@ -213,8 +228,7 @@ class ModbusDevice:
             self._event("identity", difference=difference)
             raise IdentityError(f"{self.name}: another device answers: {difference}")
         self.identity = found
-        # If the connection broke meanwhile, whoever answered is not on the new one.
-        self._verified = generation if self._bus.client.connected else -1
+        self._verified = generation
         return found
 
     def _known(self) -> FieldMap:
@@ -234,9 +248,11 @@ class ModbusDevice:
             if reader.block.poll_s == ONCE_S:
                 try:
                     await self._read(reader, self._clock.now_us)
-                except ModbusRefusedError:
+                except ModbusRefusedError as refusal:
+                    if refusal.passing:
+                        raise
                     # It lacks what the profile promises; its points stay missing.
-                    reader.due_us = DONE
+                    reader.due_us += reader.period_us
         self._begun = generation
 
     def _plan(self, fields: FieldMap) -> None:
@@ -246,7 +262,10 @@ class ModbusDevice:
             for item in block.fields:
                 if item.quantity is not None:
                     self.readings.setdefault(item.quantity, PointReading())
-        self._readers = tuple(BlockReader(b, self.readings, self._out_of_range) for b in blocks)
+        stale_us = self._stale_us
+        self._readers = tuple(
+            BlockReader(block, self.readings, stale_us, self._out_of_range) for block in blocks
+        )
         self._seat.probe = _probe(blocks)
 
     async def _resolve(self) -> FieldMap:
@@ -261,7 +280,9 @@ class ModbusDevice:
                 try:
                     data = await self._ask(requests.read("holding", address, count))
                     address, count = walk.send(data[2:])
-                except ModbusRefusedError:
+                except ModbusRefusedError as refusal:
+                    if refusal.passing:
+                        raise
                     address, count = walk.send(None)
         except StopIteration as end:
             models: dict[int, int] = {}
@@ -273,11 +294,10 @@ class ModbusDevice:
 
     async def _read(self, reader: BlockReader, t_us: int) -> None:
         answer = await self._ask(reader.request)
-        now_us = self._clock.now_us
+        now_us = self._heard_us = self._clock.now_us
         if reader.take(answer, now_us, self._exponents):
             self.changed_us = now_us
-        period_s = reader.block.poll_s
-        reader.due_us = DONE if period_s == ONCE_S else t_us + to_us((1.0 - _EARLY) * period_s)
+        reader.due_us = t_us + reader.period_us
 
     async def _ask(self, request: Request, generation: int | None = None) -> bytes:
         seat = self._seat
@@ -300,7 +320,7 @@ class ModbusDevice:
         await self._command_gap(item)
         for attempt in (1, 2):
             try:
-                if self._verified != self._bus.generation:
+                if self._verified != self._bus.generation or not self._bus.client.connected:
                     await self.verify_identity()
                 await self._ask(request, self._verified)
                 break

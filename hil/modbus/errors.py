@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+_ACKNOWLEDGED: Final = 5
+_BUSY: Final = 6
+_UNREACHED: Final = frozenset((10, 11))
+
 
 class ModbusError(Exception):
     """A request brought no usable answer."""
@@ -21,3 +27,13 @@ class ModbusRefusedError(ModbusError):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may be answered another time: busy, or not reached."""
+        return self.code in {_ACKNOWLEDGED, _BUSY, *_UNREACHED}
+
+    @property
+    def unreached(self) -> bool:
+        """Whether a gateway says that the device did not answer it."""
+        return self.code in _UNREACHED

@@ -11,7 +11,7 @@ from ..devices.fields import Field, FieldMap, decode
 from ..devices.model import DeviceProfile
 from ..rig import RigError
 from . import requests
-from .errors import ModbusError, ModbusRefusedError
+from .errors import ModbusRefusedError
 from .polling import blocks_of
 from .requests import Request
 
@@ -75,7 +75,9 @@ async def read_identity(profile: DeviceProfile, fields: FieldMap, ask: Ask) -> D
     for block in blocks_of(list(wanted.values()), fields, modbus):
         try:
             data = (await ask(block.request))[2:]
-        except ModbusRefusedError:
+        except ModbusRefusedError as refusal:
+            if refusal.passing:
+                raise
             continue
         for key, item in wanted.items():
             if item in block.fields:
@@ -89,10 +91,10 @@ async def read_identity(profile: DeviceProfile, fields: FieldMap, ask: Ask) -> D
 async def _objects(ask: Ask) -> dict[str, str]:
     try:
         _, _, objects = requests.objects(await ask(requests.read_identification(1, 0)))
-    except ModbusRefusedError:
+    except ModbusRefusedError as refusal:
+        if refusal.passing:
+            raise
         return {}
-    except ModbusError:
-        raise
     texts: Mapping[int, str] = {k: v.decode("utf-8", "replace").strip() for k, v in objects.items()}
     return {key: texts.get(number, "") for key, number in _OBJECTS.items()}
 

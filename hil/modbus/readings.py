@@ -7,18 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ...sim.clock import to_us
 from ..devices import codec
 from ..devices.fields import Field, Value
 from .decoding import BlockDecoder
-from .polling import Block
+from .polling import ONCE_S, Block
 from .requests import bits
 
 Quality = Literal["good", "stale", "missing", "out_of_range"]
 NEVER: Final = -1
-DUE: Final = -(1 << 62)
+DUE: Final = -(1 << 61)
 """Before any time."""
-DONE: Final = 1 << 62
-"""After any time."""
+FOREVER_US: Final = 1 << 62
+_EARLY_US: Final = 50_000
+"""How much earlier than its period a read may come, at most a tenth of it."""
 _FINITE: Final = sys.float_info.max
 
 
@@ -67,10 +69,21 @@ class BlockReader:
     """Takes the answers of one block."""
 
     def __init__(
-        self, block: Block, readings: Mapping[str, PointReading], on_out_of_range: OutOfRange
+        self,
+        block: Block,
+        readings: Mapping[str, PointReading],
+        stale_us: int,
+        on_out_of_range: OutOfRange,
     ) -> None:
+        """Take a block, the readings that it brings values to, and when they are too old."""
         self.block = block
         self.request = block.request
+        self.once = block.poll_s == ONCE_S
+        self.period_us = FOREVER_US if self.once else to_us(block.poll_s)
+        if not self.once:
+            # Callers' clocks are not exact.
+            self.period_us -= min(self.period_us // 10, _EARLY_US)
+        self._stale_us = max(stale_us, to_us(3.0 * block.poll_s))
         self.due_us = DUE
         """When it is to be read next."""
         self.received_us = NEVER
@@ -157,9 +170,12 @@ class BlockReader:
             channel.reading.quality = "out_of_range"
             self._on_out_of_range(channel.name, value)
 
-    def age(self, before_us: int) -> None:
-        """Mark every value as stale if the block came last before a time."""
-        if self.received_us >= before_us:
+    def age(self, now_us: int, heard_us: int) -> None:
+        """Mark every value as stale that came too long ago.
+
+        What is read once is as old as anything that the device said, at `heard_us`.
+        """
+        if now_us - (heard_us if self.once else self.received_us) <= self._stale_us:
             return
         for _, channel in self._channels:
             if channel.reading.value is not None:

@@ -268,7 +268,7 @@ def test_closing_wakes_who_waits(kit) -> None:
         assert [type(result) for result in results] == [ModbusLostError] * 3
         with pytest.raises(ModbusLostError, match="closed"):
             await bus.ask(seats[0], READ)
-        await bus.connect(seats[0])
+        bus.reopen()
         await bus.ask(seats[0], READ)
 
     run(kit, use, hold_us=10_000)

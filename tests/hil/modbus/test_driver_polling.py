@@ -13,6 +13,8 @@ from wattbench.hil.modbus.decoding import BlockDecoder
 from wattbench.hil.modbus.polling import Block, plan
 from wattbench.hil.modbus.readings import BlockReader, PointReading
 
+S = 1_000_000
+
 
 def profile(points, **modbus) -> DeviceProfile:
     ratings = modbus.pop("ratings", {})
@@ -170,7 +172,7 @@ def test_blocks_are_taken_apart_as_field_by_field(some) -> None:
     for block in plan(fields, some.modbus):
         data = memory[2 * block.address : 2 * block.end]
         raws = BlockDecoder(block).raw(data)
-        reader = BlockReader(block, readings, lambda *_: None)
+        reader = BlockReader(block, readings, S, lambda *_: None)
         reader.take(bytes((3, len(data))) + data, 7, {})
         for item, raw in zip(block.fields, raws, strict=True):
             place = 2 * (item.address - block.address)
@@ -210,7 +212,7 @@ def reader(points, **modbus) -> tuple[BlockReader, dict[str, PointReading], list
     (block,) = plan(resolve(some), some.modbus)
     readings = {p.quantity: PointReading() for p in some.modbus.points}
     refused: list[tuple[str, float]] = []
-    return BlockReader(block, readings, lambda *what: refused.append(what)), readings, refused
+    return BlockReader(block, readings, S, lambda *what: refused.append(what)), readings, refused
 
 
 def holding(*values: int) -> bytes:
@@ -248,7 +250,9 @@ def test_repeated_answers_are_new_readings_of_old_values() -> None:
     assert taker.take(holding(5), 10, {}) is True
     assert taker.take(holding(5), 20, {}) is False
     assert (readings["a"].received_us, readings["a"].changed_us) == (20, 10)
-    taker.age(21)
+    taker.age(20 + 3 * S, 20)
+    assert readings["a"].quality == "good"
+    taker.age(21 + 3 * S, 20)
     assert readings["a"].quality == "stale"
     assert taker.take(holding(5), 30, {}) is False
     assert readings["a"].quality == "good"
@@ -273,7 +277,7 @@ def test_scale_factors_of_the_same_read_and_of_another_one() -> None:
     assert [block.address for block in blocks] == [0, 40]
     readings = {"a": PointReading(), "b": PointReading()}
     exponents: dict[str, int | None] = {}
-    first, second = (BlockReader(block, readings, lambda *_: None) for block in blocks)
+    first, second = (BlockReader(block, readings, S, lambda *_: None) for block in blocks)
     first.take(holding(123, 0xFFFF, 456), 10, exponents)
     assert readings["a"].value == 12.3
     # Without its factor a number says nothing.
