@@ -213,6 +213,7 @@ class EndDevice:
         payload = message.payload[:1] + answer
         back = RadioMessage(0, message.cluster | zdo.RESPONSE, payload, 0, 0, zdo.PROFILE)
         self._up(back, t_us + self._answer_us)
+        self.look()  # a new binding may have something to report
 
     def _cluster_library(
         self, endpoint: int, message: RadioMessage, t_us: int, reply_us: int | None
