@@ -154,16 +154,16 @@ class Registers:
 
     def accept(self, address: int, data: bytes) -> list[Accepted]:
         """Return what a client writes to holding registers. Raises `ModbusRefusal`."""
-        accepted = []
+        items = []
         place, end = address, address + len(data) // 2
         while place < end:
             item = self._writable.get(("holding", place))
             if item is None or item.end > end:
                 raise ModbusRefusal(ILLEGAL_ADDRESS)
-            start = 2 * (place - address)
-            accepted.append(self._value(item, data[start : start + 2 * item.width]))
+            items.append(item)
             place = item.end
-        return accepted
+        places = [(item, 2 * (item.address - address)) for item in items]
+        return [self._value(item, data[at : at + 2 * item.width]) for item, at in places]
 
     def accept_bits(self, address: int, values: Sequence[bool]) -> list[Accepted]:
         """Return what a client writes to coils. Raises `ModbusRefusal`."""
