@@ -19,6 +19,8 @@ from .library import is_path
 from .source import Node, Step, dotted, read_document
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from ..hil.devices.model import DeviceProfile
     from ..hil.rigs.model import Rig
 
@@ -76,6 +78,10 @@ def load_rig(argument: str | Path, environment: Mapping[str, str] | None = None)
     from ..hil.rigs.model import Rig
     from .validate import Validation
 
+    class RigValidation(Validation[Rig]):
+        def _files(self, parts: BaseModel) -> None:
+            """No field is of type `Path`, and the `path` of a bus is a port, not a file."""
+
     path = locate_rig(argument)
     document = read_document(path)
     errors = list(document.errors)
@@ -86,7 +92,7 @@ def load_rig(argument: str | Path, environment: Mapping[str, str] | None = None)
     root.number()
     errors += _expand(root, os.environ if environment is None else environment)
     _profile_paths(root)
-    validation = Validation(root, Rig, names_file=_names_file)
+    validation = RigValidation(root, Rig, names_file=_names_file)
     errors += validation.errors
     rig = validation.result
     if rig is not None and not errors:

@@ -185,7 +185,7 @@ def _known_quantities(rig: Rig) -> None:
                 "there is no quantity '{name}'; allowed: grid, pv, battery, household, load.ID or "
                 "load.*, charger.ID or charger.*"
             )
-            raise _wrong("quantity", message, "quantities", name, name=name)
+            raise _wrong("plant_quantity", message, "quantities", name, name=name)
 
 
 def _device_fits(rig: Rig, index: int, device: RigDevice) -> None:
