@@ -31,6 +31,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -170,7 +171,7 @@ class Guardian:
             "run_killed": self._killed,
             "guardian_pid": os.getpid(),
         }
-        attempts = (
+        attempts: tuple[Callable[[], None], ...] = (
             lambda: _write_into(self._folder, SAFE_STATE, content),
             lambda: self._state.write(SAFE_STATE, content),
             lambda: self._state.audit("safe state", outcome.cause, **_short(outcome)),
