@@ -14,6 +14,7 @@ from typing import Final
 
 from ..devices import codec
 from ..devices.fields import Field
+from ..devices.modbus_model import WordOrder
 from .polling import Block
 
 _CODES: Final = {
@@ -33,13 +34,14 @@ class BlockDecoder:
 
     def __init__(self, block: Block) -> None:
         self._layers: list[tuple[bool, struct.Struct, tuple[int, ...]]] = []
-        self._texts: list[tuple[int, int, int]] = []
+        self._texts: list[tuple[int, slice, WordOrder]] = []
         self._size = len(block.fields)
         numbers: list[tuple[int, bool, int, Field]] = []
         for index, item in enumerate(block.fields):
             if item.type == "string":
                 start = 2 * (item.address - block.address)
-                self._texts.append((index, start, start + 2 * item.width))
+                place = slice(start, start + 2 * item.width)
+                self._texts.append((index, place, item.word_order))
                 continue
             backwards = item.word_order == "little" and item.width > 1
             start = block.end - item.end if backwards else item.address - block.address
@@ -87,8 +89,8 @@ class BlockDecoder:
         for indices, values in found:
             for index, value in zip(indices, values, strict=True):
                 result[index] = value
-        for index, start, end in self._texts:
-            result[index] = codec.decode_raw("string", data[start:end])
+        for index, place, word_order in self._texts:
+            result[index] = codec.decode_raw("string", data[place], word_order)
         return result
 
 

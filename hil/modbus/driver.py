@@ -357,7 +357,7 @@ class ModbusDevice:
     def _nothing(self, failure: ModbusError, t_us: int) -> None:
         """Raise what a poll that brought nothing raises."""
         if self._failed_us is None:
-            self._failed_us = t_us
+            self._failed_us = min(t_us, self._clock.now_us)
         silent_us = self._clock.now_us - self._failed_us
         if silent_us < self._lost_us:
             raise ReadingError(f"{self.name}: {failure}") from failure

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..devices import codec
 from ..devices.fields import Field, FieldMap, decode
 from ..devices.model import DeviceProfile
 from ..rig import RigError
@@ -100,8 +99,6 @@ async def _objects(ask: Ask) -> dict[str, str]:
 
 
 def _text(item: Field, data: bytes) -> str:
-    if item.type == "string":
-        return str(codec.decode_raw("string", data))
     value = decode(item, data)
     if value is None or isinstance(value, str):
         return value or ""

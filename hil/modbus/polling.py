@@ -67,8 +67,9 @@ def plan(
     for poll_s in sorted({item.poll_s for item in wanted} - {ONCE_S}):
         planner.add([item for item in wanted if item.poll_s == poll_s], poll_s)
     commands = [item for item in fields.fields if item.quantity and item.writable]
-    factors = dict.fromkeys(item.scale_name for item in (*wanted, *commands) if item.scale_name)
-    once += planner.ride([fields.named[name] for name in factors], stretch=True)
+    for name in dict.fromkeys(item.scale_name for item in (*wanted, *commands)):
+        if name is not None and not planner.scale(fields.named[name]):
+            once.append(fields.named[name])
     planner.blocks.sort(key=lambda block: (block.poll_s, block.table, block.address))
     planner.add(once, ONCE_S)
     return tuple(planner.blocks)
@@ -94,7 +95,7 @@ class _Planner:
 
     def add(self, items: Sequence[Field], poll_s: float) -> None:
         """Add the fewest reads that bring what no block reads more often."""
-        left = self.ride(items) if poll_s != ONCE_S else list(items)
+        left = [item for item in items if poll_s == ONCE_S or not self._rides(item)]
         begin = len(self.blocks)
         for item in sorted(left, key=lambda field: (field.table, field.address, field.name)):
             last = self.blocks[-1] if len(self.blocks) > begin else None
@@ -105,22 +106,29 @@ class _Planner:
             else:
                 self.blocks[-1] = longer
 
-    def ride(self, items: Sequence[Field], *, stretch: bool = False) -> list[Field]:
-        """Let blocks bring what they read anyway, or with `stretch` could; return the others."""
-        left = []
-        for item in items:
-            longer = [
-                (block.count, index, block)
-                for index, old in enumerate(self.blocks)
-                if (block := self._longer(old, item)) is not None
-                and (stretch or block.count == old.count)
-            ]
-            if longer:
-                _, index, block = min(longer, key=lambda choice: choice[:2])
-                self.blocks[index] = block
-            else:
-                left.append(item)
-        return left
+    def scale(self, factor: Field) -> bool:
+        """Let every block that needs a scale factor bring it; False: not all of them can.
+
+        Then it is read before any of them, so that the first values are not without it.
+        """
+        found = False
+        for index, block in enumerate(self.blocks):
+            if all(item.scale_name != factor.name for item in block.fields):
+                continue
+            longer = self._longer(block, factor)
+            if longer is None:
+                return False
+            self.blocks[index], found = longer, True
+        return found
+
+    def _rides(self, item: Field) -> bool:
+        """Let a block bring what it reads anyway, if there is one."""
+        for index, block in enumerate(self.blocks):
+            longer = self._longer(block, item)
+            if longer is not None and longer.count == block.count:
+                self.blocks[index] = longer
+                return True
+        return False
 
     def _longer(self, block: Block, item: Field) -> Block | None:
         """Return a block made to bring a field too, None if the device does not allow it."""
