@@ -330,7 +330,8 @@ class TcpSession(Session, asyncio.BufferedProtocol):
             self._transport.close()
 
     def _waiting(self) -> bool:
-        return self._busy or self._delayed > 0
+        """Return whether there is an answer to come."""
+        return self._busy or self._delayed > 0 or (self._paused and len(self._rest) > 0)
 
     def _deliver(self, deliver: Callable[[bytes], object], data: bytes) -> None:
         super()._deliver(deliver, data)

@@ -1,6 +1,7 @@
 """The server over TCP: in memory on the virtual clock, and over sockets."""
 
 import asyncio
+import errno
 import random
 import socket
 import struct
@@ -507,6 +508,58 @@ def test_a_host_that_stops_sending_gets_its_answers(kit) -> None:
     for hold_us in (0, 20_000):
         unit = kit.Bank(hold_us=hold_us)
         on_sockets(lambda clock, unit=unit: ModbusServer({1: unit}, clock), client)
+
+
+def test_a_host_that_stops_sending_and_reads_late_gets_all_its_answers(one) -> None:
+    async def client(host, port):
+        reader, writer = await asyncio.open_connection(host, port, limit=4096)
+        writer.write(b"".join(read(k, count=125) for k in range(5000)))
+        writer.write_eof()
+        await asyncio.sleep(0.3)
+        for k in range(5000):
+            assert await reader.readexactly(259) == answer(k, count=125)
+        assert await reader.read() == b""
+        writer.close()
+
+    on_sockets(one, client)
+
+
+def test_out_of_descriptors_the_listener_waits_and_goes_on(one) -> None:
+    async def client(host, port):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(read(1))
+        assert await reader.readexactly(13) == answer(1)
+        writer.close()
+
+    class Exhausted:
+        """A socket that fails to accept once."""
+
+        def __init__(self, sock) -> None:
+            self._sock, self.failed = sock, False
+
+        def accept(self):
+            if not self.failed:
+                self.failed = True
+                raise OSError(errno.EMFILE, "too many open files")
+            return self._sock.accept()
+
+        def __getattr__(self, name):
+            return getattr(self._sock, name)
+
+    def made(clock):
+        server = one(clock)
+        listen = server._listen
+
+        def worse(*args):
+            address = listen(*args)
+            (listener,) = server._listeners
+            listener._sock = Exhausted(listener._sock)
+            return address
+
+        server._listen = worse
+        return server
+
+    on_sockets(made, client)
 
 
 def test_many_connections_come_go_and_break(kit) -> None:
