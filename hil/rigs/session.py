@@ -209,6 +209,9 @@ class RigSession:
         The run has closed its own connections before. Whatever happened, this does not raise.
         """
         outcome: dict[str, Any]
+        if not self.opened:
+            note = "nothing was written: this run never had the rig"
+            return {"cause": "never opened", "confirmed": True, "note": note, "actuators": []}
         stand_down = True
         try:
             if self._guard is None:
