@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -27,6 +27,9 @@ from .rig import DirectDriver, Driver
 from .rigs.concrete import RigSetup
 from .streams import Log
 from .world import World
+
+if TYPE_CHECKING:
+    from .rigs.session import RigSession
 
 
 class ClockSettings(Protocol):
@@ -119,6 +122,8 @@ class Parts:
     settings: LoopSettings
     safe_w: NDArray[np.float64]
     """[A] what is safe when nobody is in control."""
+    session: RigSession | None = None
+    """A real rig's lock, lease and guardian; None: nothing in it is real."""
 
 
 def loop_settings(clock: ClockSettings) -> LoopSettings:
@@ -167,14 +172,15 @@ def assemble(
     # Late: codecs and clients of buses, which the direct rig does not need.
     from .rig_parts import attach
 
-    plant, driver = attach(experiment, setup, world, plant, seed)
-    return Parts(clock, plant, agent, driver, log, settings, agent.safe_w)
+    plant, driver, session = attach(experiment, setup, world, plant, seed)
+    return Parts(clock, plant, agent, driver, log, settings, agent.safe_w, session)
 
 
 def build_loop(
     parts: Parts, events: EventSink, progress: Any, settings: LoopSettings
 ) -> ControlLoop:
     """Return the control loop over a run's parts."""
+    parts.driver.listen(events)
     return ControlLoop(
         parts.clock,
         parts.driver,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..agents.policy import PolicyError
 from ..evaluation.record import Record, RecordError, RecordWriter
@@ -18,6 +19,12 @@ from .loop import ControlLoop
 from .progress import Progress
 from .rig import Driver, RigError
 from .safestate import SafeStateResult, StopSignals, reach_safe_state
+
+_LATE_S: Final = 1.0
+"""A run whose rig opens later than this after its beginning does not begin."""
+
+if TYPE_CHECKING:
+    from .rigs.session import RigSession
 
 Measurements = Mapping[str, float]
 Measure = Callable[[Record], Measurements]
@@ -85,7 +92,7 @@ def execute(
     from here is a record that could not be written (`RecordError`), after that.
     """
     with RecordWriter(folder, header) as writer:
-        outcome = _drive(parts, Events(writer), faults, signals, progress)
+        outcome = _drive(parts, Events(writer), faults, signals, progress, writer.partial)
         with signals.shielded():
             measured = _close(parts, writer, outcome, measure)
     if outcome.cause == "record" and outcome.error is not None:
@@ -102,25 +109,51 @@ async def session(driver: Driver, loop: ControlLoop) -> None:
         await driver.close()
 
 
+async def _work(parts: Parts, loop: ControlLoop, folder: Path) -> None:
+    """Open the rig and run the loop; the rig stays open, since it may have to be made safe.
+
+    Raises:
+        RigError: the rig is not available, locked, broken, or took too long to open.
+    """
+    rig = parts.session
+    if rig is not None:
+        await rig.open(folder)
+        await rig.check(parts.clock)
+    await parts.driver.open()
+    if rig is not None:
+        rig.arm()
+    late_s = parts.clock.now_us / US_PER_S
+    if late_s > _LATE_S:
+        raise RigError(f"opening the rig took {late_s:.1f} s longer than a run allows for")
+    await loop.run()
+
+
 def _drive(
     parts: Parts,
     events: Events,
     faults: Sequence[FaultConfig],
     signals: StopSignals,
     progress: Progress,
+    folder: Path,
 ) -> Outcome:
-    """Run the loop to its end; if that comes early, reach the safe state."""
+    """Run the loop to its end; if that comes early, or the rig is real, reach the safe state."""
     clock, duration_us = parts.clock, parts.settings.duration_us
     _announce(faults, clock, duration_us, events)
     loop = build_loop(parts, events, progress.update, parts.settings)
     outcome = Outcome()
     begin_s = perf_counter()
+    if parts.session is not None:
+        parts.session.on_lost = lambda error: clock.cancel()
     try:
         with signals.stopping(clock.cancel):
-            clock.run(session(parts.driver, loop))
+            clock.run(_work(parts, loop, folder))
         parts.plant.advance(duration_us)
     except (asyncio.CancelledError, KeyboardInterrupt):
-        outcome.end("signal", f"stopped by {signals.first or 'the caller'}")
+        lost = None if parts.session is None else parts.session.lost
+        if lost is not None:
+            outcome.end("rig", str(lost), lost)
+        else:
+            outcome.end("signal", f"stopped by {signals.first or 'the caller'}")
     except PolicyError as error:
         outcome.end("policy", str(error), error)
     except RigError as error:
@@ -130,23 +163,32 @@ def _drive(
     except Exception as error:
         outcome.end("inside", f"{type(error).__name__}: {error}", error)
     elapsed_s = max(perf_counter() - begin_s, 1e-9)
-    reached_us = clock.now_us if outcome.cause else duration_us
+    reached_us = max(clock.now_us, 0) if outcome.cause else duration_us
     outcome.reached_us = reached_us
     outcome.speed_x_realtime = reached_us / US_PER_S / elapsed_s
     if outcome.cause:
-        outcome.safe_state = _make_safe(parts, events, signals, outcome)
+        _note_stop(clock, events, outcome)
+    if parts.session is not None:
+        outcome.safe_state = _hand_back(parts, parts.session, events, signals)
+    elif outcome.cause:
+        outcome.safe_state = _make_safe(parts, events, signals)
+    with contextlib.suppress(Exception, asyncio.CancelledError):
+        clock.run(parts.driver.close())
     return outcome
 
 
-def _make_safe(
-    parts: Parts, events: Events, signals: StopSignals, outcome: Outcome
-) -> SafeStateResult:
-    """Reach the safe state, whatever happens on the way; say what was measured."""
-    clock = parts.clock
+def _note_stop(clock: Clock, events: Events, outcome: Outcome) -> None:
     try:
-        events.event(clock.now_us, "run_stopped", cause=outcome.cause, reason=outcome.reason)
+        events.event(
+            max(clock.now_us, 0), "run_stopped", cause=outcome.cause, reason=outcome.reason
+        )
     except RecordError as error:
         outcome.error = outcome.error or error
+
+
+def _make_safe(parts: Parts, events: Events, signals: StopSignals) -> SafeStateResult:
+    """Reach the safe state, whatever happens on the way; say what was measured."""
+    clock = parts.clock
     steps = reach_safe_state(clock, parts.driver, parts.plant, parts.safe_w, parts.log, events)
     try:
         with signals.stopping(clock.cancel):
@@ -156,6 +198,39 @@ def _make_safe(
     except Exception as error:
         note = f"the safe state could not be confirmed: {type(error).__name__}: {error}"
     return SafeStateResult(confirmed=False, confirmed_us=None, note=note)
+
+
+def _hand_back(
+    parts: Parts, rig: RigSession, events: Events, signals: StopSignals
+) -> SafeStateResult:
+    """Command safe values, close the rig, and have the guardian measure that it is safe.
+
+    A signal does not keep anybody from this: the guardian goes on by itself in any case.
+    """
+    clock = parts.clock
+
+    async def work() -> dict[str, Any]:
+        if rig.armed and rig.lost is None:
+            with contextlib.suppress(Exception):
+                seq, status = await parts.driver.write(parts.safe_w)
+                parts.log.safe_state(max(clock.now_us, 0), parts.safe_w, seq, status)
+        with contextlib.suppress(Exception):
+            await parts.driver.close()
+        return await rig.end()
+
+    measured: dict[str, Any] = {"confirmed": False, "note": "nothing was measured"}
+    try:
+        with signals.shielded():
+            measured = clock.run(work())
+    except KeyboardInterrupt:
+        pass  # heard meanwhile; the run is over in any case
+    except Exception as error:
+        measured["note"] = f"{type(error).__name__}: {error}"
+    confirmed, t_us = bool(measured.get("confirmed")), max(clock.now_us, 0)
+    with contextlib.suppress(RecordError):
+        events.event(t_us, "safe_state", **{k: v for k, v in measured.items() if k != "kind"})
+    note = str(measured.get("note", ""))
+    return SafeStateResult(confirmed, t_us if confirmed else None, note)
 
 
 def _close(parts: Parts, writer: RecordWriter, outcome: Outcome, measure: Measure) -> Measurements:

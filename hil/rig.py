@@ -34,6 +34,13 @@ class ReadingError(Exception):
     """One reading did not come; the loop goes on with the age of the last one."""
 
 
+class Events(Protocol):
+    """Where events go."""
+
+    def event(self, t_sim_us: int, kind: str, **data: Any) -> None:
+        """Append one event."""
+
+
 class Driver(Protocol):
     """The client side of a rig."""
 
@@ -63,6 +70,9 @@ class Driver(Protocol):
 
     def effective_us(self, seq: int) -> NDArray[np.int64]:
         """Return when each actuator acted on a command; −1: it has not, or nobody can tell."""
+
+    def listen(self, events: Events) -> None:
+        """Tell from now on what happens to devices."""
 
     def identity(self) -> dict[str, Any]:
         """Return what the record says about the rig."""
@@ -103,6 +113,9 @@ class DirectDriver:
     def effective_us(self, seq: int) -> NDArray[np.int64]:
         """Return when each actuator acts on a broadcast; −1: never."""
         return self._plant.effective_us(seq)
+
+    def listen(self, events: Events) -> None:
+        """Nothing happens to what is not there."""
 
     def identity(self) -> dict[str, Any]:
         """Return the rig's name."""

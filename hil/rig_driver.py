@@ -8,7 +8,10 @@ ages. `sampled_us` and `published_us` of a reading are when the values were firs
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -23,12 +26,17 @@ from .devices.fields import FieldMap, resolve
 from .emulation.effects import NEVER, Effects
 from .emulation.sources import METER_FIELDS as FIELD_OF
 from .modbus.driver import ModbusDevice
-from .modbus.errors import ModbusError
-from .rig import ReadingError, RigError
+from .modbus.errors import ModbusError, ModbusRefusedError
+from .modbus.identity import IdentityError
+from .modbus.unit import DEVICE_BUSY
+from .real_site import ConnectionLog
+from .rig import Events, ReadingError, RigError
 from .zigbee.slots import Report
 
 NO_ANSWER: Final = 3
 """Status of a command that a device on a wire did not confirm."""
+_ATTEMPTS: Final = 3
+_PAUSE_S: Final = 0.3
 
 
 class PowerLink(Protocol):
@@ -70,6 +78,24 @@ class WiredActuator:
         self._level = None
 
 
+@dataclass(frozen=True, slots=True)
+class RealParts:
+    """What a rig with real devices has besides."""
+
+    may_write: Callable[[], None]
+    """Asked before each command; raises `RigError` when nothing may be written any more."""
+    expect: Callable[[float], None]
+    """Told at each tick within how many seconds the next one comes."""
+    tick_s: float
+    loads: Mapping[int, ModbusDevice]
+    """Real loads on Modbus by their place."""
+    measured: Callable[[int, float], None] | None
+    """Told what a real load draws (place, W)."""
+    witness: ModbusDevice | None
+    """The meter that the truth comes from: a witness, or the grid meter itself."""
+    log: ConnectionLog | None
+
+
 class RigDriver:
     """The client side of a rig: the loop's `Driver`."""
 
@@ -88,6 +114,7 @@ class RigDriver:
         closing: Sequence[Callable[[], Any]],
         reports: bool,
         identity: Callable[[], dict[str, Any]],
+        real: RealParts | None = None,
     ) -> None:
         """Join devices.
 
@@ -104,7 +131,10 @@ class RigDriver:
             closing: what disconnects them, in order; may be coroutines.
             reports: whether loads report their power.
             identity: what the record says about the rig.
+            real: what a real rig has besides; None: nothing in it is real.
         """
+        self._real = real
+        self._events: Events | None = None
         self._clock = clock
         self._grid, self._pv = grid, pv
         self._wired, self._power = tuple(wired), power
@@ -128,9 +158,24 @@ class RigDriver:
     async def open(self) -> None:
         """Connect every bus; raises `RigError` when one is not available."""
         for opener in self._opening:
-            await opener()
+            await self._opened(opener)
         known = self._grid.readings
         self._fields = [(field, known[name]) for name, field in FIELD_OF.items() if name in known]
+
+    async def _opened(self, opener: Callable[[], Any]) -> None:
+        """Connect; once is no proof that nobody is there: a device may be slow after a pause."""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(_PAUSE_S)
+            try:
+                await opener()
+            except IdentityError:
+                raise
+            except (RigError, ReadingError):
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return
 
     async def close(self) -> None:
         """Disconnect."""
@@ -146,6 +191,26 @@ class RigDriver:
             ReadingError: the meter did not answer, or not with a value.
             RigError: it is given up.
         """
+        if self._real is not None:
+            # A run that hangs longer than this does not renew its lease any more.
+            self._real.expect(3.0 * self._real.tick_s + 2.0)
+            await self._look(self._real, t_us)
+        try:
+            await self._poll(t_us)
+        except ReadingError as error:
+            refusal = error.__cause__
+            starting = isinstance(refusal, ModbusRefusedError) and refusal.code == DEVICE_BUSY
+            if self._newest is None and starting:
+                return None
+            raise
+        if self._grid.readings["power_w"].value is None:
+            if self._newest is None:
+                return None
+            raise ReadingError("the grid meter has no value")
+        return self._sampled()
+
+    async def _poll(self, t_us: int) -> None:
+        """Read the meter and the inverter."""
         if self._pv is None:
             await self._grid.poll(t_us)
         elif self._clock.mode == "virtual":
@@ -153,17 +218,34 @@ class RigDriver:
             await self._read_pv(t_us)
         else:
             await asyncio.gather(self._grid.poll(t_us), self._read_pv(t_us))
-        if self._grid.readings["power_w"].value is None:
-            if self._newest is None:
-                return None
-            raise ReadingError("the grid meter has no value")
-        return self._sampled()
+
+    async def _look(self, real: RealParts, t_us: int) -> None:
+        """Measure real loads and the connection; who is silent keeps what was measured last."""
+        for place, device in real.loads.items():
+            with contextlib.suppress(ReadingError, RigError):
+                await device.poll(t_us)
+                power_w = device.number("power_w")
+                if real.measured is not None and math.isfinite(power_w):
+                    real.measured(place, power_w)
+        witness = real.witness
+        if witness is None or real.log is None:
+            return
+        if witness is not self._grid:
+            with contextlib.suppress(ReadingError, RigError):
+                await witness.poll(t_us)
+        powers = [witness.number(f"power_{phase}_w") for phase in "abc"]
+        if math.isfinite(sum(powers)):
+            volts = [witness.number(f"voltage_{phase}_v") for phase in "abc"]
+            pv_w = math.nan if self._pv is None else self._pv.number("power_w")
+            real.log.sample(self._clock.now_us, powers, volts, pv_w)
 
     async def write(self, power_w: NDArray[np.float64]) -> tuple[int, int]:
         """Send set-points [actuator]; return (sequence number, status).
 
         The broadcast comes first; refused, nothing goes out by wire either.
         """
+        if self._real is not None:
+            self._real.may_write()
         now_us = self._clock.now_us
         number, status = -1, STATUS_SENT
         if self._power is not None and self._slots:
@@ -222,6 +304,16 @@ class RigDriver:
         for place in written:
             result[place] = effects.of_wire(sent_us, place)
         return result
+
+    def listen(self, events: Events) -> None:
+        """Tell from now on what happens to devices."""
+        self._events = events
+
+    def device_event(self, device: str, kind: str, data: Mapping[str, Any]) -> None:
+        """Pass on what happened to a device."""
+        if self._events is not None:
+            t_us = max(self._clock.now_us, 0)
+            self._events.event(t_us, f"device_{kind}", device=device, **data)
 
     def identity(self) -> dict[str, Any]:
         """Return what the record says about the rig."""

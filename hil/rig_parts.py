@@ -20,10 +20,12 @@ from .modbus.bus import ModbusBus
 from .modbus.client import ModbusClient
 from .modbus.driver import ModbusDevice
 from .modbus.tls import client_context
+from .real_site import ConnectionLog, RealSite, TruthOf
 from .rig import RigError
-from .rig_driver import PowerLink, RigDriver, WiredActuator
+from .rig_driver import PowerLink, RealParts, RigDriver, WiredActuator
 from .rigs.concrete import ConcreteDevice, RigSetup, concrete_for
 from .rigs.model import Bus, ModbusRtuBus, ModbusTcpBus, ModbusTlsBus, Zigbee2MqttBus, ZnpBus
+from .rigs.session import RigSession
 from .wire import Tap
 from .wirefaults.targets import FaultTargetError
 from .world import World
@@ -48,8 +50,10 @@ def attach(
     plant: Plant,
     seed: int,
     tap: Tap | None = None,
-) -> tuple[Plant, RigDriver]:
-    """Return the plant as the bench sees it, and the driver of the rig that stands before it.
+) -> tuple[Plant, RigDriver, RigSession | None]:
+    """Return the plant as the bench sees it, the driver of the rig before it, and its session.
+
+    The session is there for rigs with real devices: their lock, lease and guardian.
 
     Raises:
         RigError: the rig lacks what the scenario needs, or cannot be emulated.
@@ -76,9 +80,13 @@ def attach(
             raise RigError(f"rig '{setup.rig.name}': {error}") from error
         effects = lambda: site.effects  # noqa: E731 - one word
     builder = _Builder(setup, devices, clock, plant.actuators, emulated, where, tap)
+    session: RigSession | None = None
+    if setup.rig.real:
+        session = RigSession(setup.rig, setup.profiles, f"{experiment.name}, seed {seed}")
+        seen = builder.make_real(seen, plant, session, experiment)
     reports = experiment.edge.device.report_period_s is not None
     refresh_us = to_us(experiment.clock.refresh_s)
-    return seen, builder.driver(effects, refresh_us=refresh_us, reports=reports)
+    return seen, builder.driver(effects, refresh_us=refresh_us, reports=reports), session
 
 
 class _Builder:
@@ -101,6 +109,48 @@ class _Builder:
         self._opening: list[Callable[[], Any]] = []
         self._closing: list[Callable[[], Any]] = []
         self._host: ZigbeeHost | None = None
+        self._links: dict[str, ModbusDevice] = {}
+        self._real: RealParts | None = None
+        self._truth_of: TruthOf = "plant"
+        self._driver: RigDriver | None = None
+
+    def make_real(
+        self, seen: Plant, twin: ExportPlant, session: RigSession, experiment: Any
+    ) -> Plant:
+        """Bind what is real: loads that are measured, and the meter that the truth comes from."""
+        loads: dict[int, ModbusDevice] = {}
+        for place, actuator in enumerate(self._actuators):
+            device = self._serving(_what(actuator))
+            if device is None or device.emulated or actuator.kind != "load":
+                continue
+            if device.profile.modbus is not None:
+                loads[place] = self._modbus(device, ("power_w",))
+                if not isinstance(seen, RemotePlant):
+                    twin.follow(place)
+        meter = self._serving("witness")
+        grid = self._serving("grid")
+        if meter is None and grid is not None and not grid.emulated:
+            meter = grid
+        log = None
+        if meter is not None:
+            log = ConnectionLog(int(experiment.clock.duration_s))
+            self._truth_of = "witness" if meter is not grid else "grid meter"
+        site: RemotePlant | RealSite
+        if isinstance(seen, RemotePlant):
+            site = seen
+            site.log = log
+        else:
+            site = RealSite(twin, self._clock, log)
+        self._real = RealParts(
+            may_write=session.may_write,
+            expect=session.expect,
+            tick_s=experiment.clock.control_period_s,
+            loads=loads,
+            measured=site.measured,
+            witness=None if meter is None else self._modbus(meter, METER_FIELDS),
+            log=log,
+        )
+        return site
 
     def driver(
         self, effects: Callable[[], Effects] | None, *, refresh_us: int, reports: bool
@@ -112,9 +162,8 @@ class _Builder:
         pv = self._serving("pv")
         if "pv" in {actuator.id for actuator in self._actuators} and pv is None:
             raise RigError(f"rig '{self._setup.rig.name}': no device serves pv")
-        meters = {grid.id: self._modbus(grid, METER_FIELDS)}
-        if pv is not None and pv.id not in meters:
-            meters[pv.id] = self._modbus(pv, ("power_w",))
+        meter = self._modbus(grid, METER_FIELDS)
+        inverter = None if pv is None else self._modbus(pv, ("power_w",))
         wired: list[WiredActuator] = []
         slots: dict[int, ConcreteDevice] = {}
         for place, actuator in enumerate(self._actuators):
@@ -124,14 +173,13 @@ class _Builder:
             if device.profile.modbus is None:
                 slots[place] = device
                 continue
-            link = meters.get(device.id) or self._modbus(device, ("power_w",))
-            wired.append(WiredActuator(place, actuator, link))
+            wired.append(WiredActuator(place, actuator, self._modbus(device, ("power_w",))))
         power = self._power(slots) if slots else None
-        return RigDriver(
+        self._driver = RigDriver(
             self._clock,
             self._actuators,
-            grid=meters[grid.id],
-            pv=None if pv is None else meters[pv.id],
+            grid=meter,
+            pv=inverter,
             wired=wired,
             power=power,
             refresh_us=refresh_us,
@@ -140,7 +188,9 @@ class _Builder:
             closing=self._closing,
             reports=reports,
             identity=self._identity,
+            real=self._real,
         )
+        return self._driver
 
     def _serving(self, what: str) -> ConcreteDevice | None:
         return next((device for device in self._devices if what in device.serves), None)
@@ -151,6 +201,9 @@ class _Builder:
             raise RigError(
                 f"device '{device.id}' is no Modbus device; allowed for {', '.join(device.serves)}"
             )
+        known = self._links.get(device.id)
+        if known is not None:
+            return known
         bus = self._buses.get(device.bus.id)
         if bus is None:
             bus = self._buses[device.bus.id] = ModbusBus(self._clock, self._client(device.bus))
@@ -164,9 +217,15 @@ class _Builder:
             serial=device.entry.serial,
             quantities=[name for name in quantities if name in has],
             timeout_s=device.bus.timeout_s,
+            on_event=lambda kind, data: self._event(device.id, kind, data),
         )
+        self._links[device.id] = link
         self._opening.append(link.open)
         return link
+
+    def _event(self, device: str, kind: str, data: Mapping[str, Any]) -> None:
+        if self._driver is not None:
+            self._driver.device_event(device, kind, data)
 
     def _client(self, bus: Bus) -> ModbusClient:
         own: dict[str, Any] = {"name": bus.id, "timeout_s": bus.timeout_s, "tap": self._tap}
@@ -238,6 +297,7 @@ class _Builder:
             "operator": rig.operator,
             "devices": [device.identity() for device in self._devices],
             "unpaired": rig.unpaired,
+            "truth": self._truth_of,
         }
 
 

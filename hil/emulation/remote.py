@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ...sim.clock import Clock
 from ...sim.edge.meter import MeterReading
 from ...sim.plant import Plant
+from ..real_site import ConnectionLog
 from .effects import Effects
 from .process import EmulatorProcess
 
@@ -24,6 +25,8 @@ class RemotePlant:
         """Ask `process`; what never changes is read off a `twin` that is not simulated."""
         self._process, self._clock, self._twin = process, clock, twin
         self.actuators = twin.actuators
+        self.log: ConnectionLog | None = None
+        """What a real meter shows of the connection, in place of what is simulated there."""
 
     @property
     def now_us(self) -> int:
@@ -64,6 +67,8 @@ class RemotePlant:
     def truth(self) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         """Return the truth stream up to now: columns and their units."""
         columns = self._process.arrays("truth")
+        if self.log is not None:
+            self.log.overlay(columns)
         return columns, cast(dict[str, str], self._process.ask("units")["units"])
 
     def meta(self) -> dict[str, Any]:
