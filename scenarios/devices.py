@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +13,8 @@ from pydantic import BaseModel
 
 from .errors import Place, ScenarioError, ScenarioErrors
 from .library import is_path
-from .source import Node, read_document
+from .messages import did_you_mean
+from .source import Node, Step, read_document
 
 if TYPE_CHECKING:
     from ..hil.devices.model import DeviceProfile
@@ -61,14 +63,42 @@ def locate_profile(argument: str | Path) -> Path:
 def _load(path: Path, _changed_ns: int) -> DeviceProfile:
     from ..hil.devices.model import DeviceProfile
 
-    return load_model(path, DeviceProfile, name_from_file=True)
+    return load_model(path, DeviceProfile, name_from_file=True, checks=_sunspec_problems)
 
 
-def load_model(path: Path, model: type[M], *, name_from_file: bool = False) -> M:
+def _sunspec_problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:
+    """Yield what a profile wants of SunSpec models that they do not have."""
+    from ..hil.devices.sunspec import SunspecError, layout
+
+    modbus = getattr(parts, "modbus", None)
+    if modbus is None or modbus.sunspec is None:
+        return
+    for index, model in enumerate(modbus.sunspec.models):
+        path: Step = ("modbus", "sunspec", "models", index)
+        try:
+            known = layout(model.id, tuple(model.counts.items())).points
+        except SunspecError as problem:
+            yield (*path, "id"), str(problem)
+            continue
+        for key, names in (("points", model.points), ("values", model.values)):
+            for name in names:
+                if name not in known:
+                    message = f"SunSpec model {model.id} has no such point"
+                    yield (*path, key, name), message + did_you_mean(name, known)
+
+
+def load_model(
+    path: Path,
+    model: type[M],
+    *,
+    name_from_file: bool = False,
+    checks: Callable[[BaseModel | None], Iterable[tuple[Step, str]]] = lambda _: (),
+) -> M:
     """Return the model in a YAML file that stands on its own (nothing is extended).
 
-    With ``name_from_file`` a file that has no key `name` is named after itself. Raises
-    `ScenarioErrors`, in order of position.
+    With ``name_from_file`` a file that has no key `name` is named after itself. ``checks`` returns
+    what is wrong that the model cannot say, from what is valid of it. Raises `ScenarioErrors`, in
+    order of position.
     """
     from .validate import Validation
 
@@ -79,7 +109,7 @@ def load_model(path: Path, model: type[M], *, name_from_file: bool = False) -> M
     if name_from_file:
         set_name(document.root, path)
     document.root.number()
-    validation = Validation(document.root, model)
+    validation = Validation(document.root, model, checks=checks)
     errors += validation.errors
     if errors or validation.result is None:
         errors = errors or [ScenarioError.at(Place(str(path)), "", "the file is not valid")]

@@ -1,4 +1,7 @@
-"""JSON Schema of scenario files, for editors; generated from the models, under version control."""
+"""JSON Schema of scenarios, device profiles and rigs, for editors.
+
+Generated from the models, under version control.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from .slots import DISCRIMINATOR, field_slot, is_model
 
 #: Where the schema comes with the package.
 SCHEMA_FILE = Path(__file__).parent / "schema" / "scenario.schema.json"
+DEVICE_SCHEMA_FILE = SCHEMA_FILE.with_name("device.schema.json")
+RIG_SCHEMA_FILE = SCHEMA_FILE.with_name("rig.schema.json")
 
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 
@@ -20,15 +25,44 @@ def schema_text() -> str:
     """Return the JSON Schema of a scenario file, the same text for the same models."""
     from .model import ScenarioFile
 
-    schema = ScenarioFile.model_json_schema(mode="validation")
-    _bound_quantities(schema, ScenarioFile)
+    schema = _schema(ScenarioFile)
     # A file that extends another one may leave out any key, at any depth outside of lists.
+    for model in _overridable(schema):
+        model.pop("required", None)
+    return _text(schema)
+
+
+def device_schema_text() -> str:
+    """Return the JSON Schema of a device profile."""
+    from ..hil.devices.model import DeviceProfile
+
+    return _named_after_its_file(DeviceProfile)
+
+
+def rig_schema_text() -> str:
+    """Return the JSON Schema of a rig file."""
+    from ..hil.rigs.model import Rig
+
+    return _named_after_its_file(Rig)
+
+
+def _named_after_its_file(model: type[BaseModel]) -> str:
+    schema = _schema(model)
+    schema["required"] = [name for name in schema["required"] if name != "name"]
+    return _text(schema)
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(mode="validation")
+    _bound_quantities(schema, model)
     for node in _mappings(schema):
         _name_kind(node, schema)
         if isinstance(node.get("title"), str):
             del node["title"]
-    for model in _overridable(schema):
-        model.pop("required", None)
+    return schema
+
+
+def _text(schema: dict[str, Any]) -> str:
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(head, indent=1, ensure_ascii=False) + "\n"
 
@@ -40,7 +74,11 @@ def generated_files() -> dict[Path, str]:
     """
     from .reference import reference_text
 
-    files = {SCHEMA_FILE: schema_text()}
+    files = {
+        SCHEMA_FILE: schema_text(),
+        DEVICE_SCHEMA_FILE: device_schema_text(),
+        RIG_SCHEMA_FILE: rig_schema_text(),
+    }
     checkout = Path(__file__).parent.parent
     if (checkout / "pyproject.toml").is_file():
         files[checkout / "docs" / "reference" / "scenario.md"] = reference_text()

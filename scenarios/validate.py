@@ -50,17 +50,20 @@ class Validation(Generic[M]):
         *,
         complete: bool = True,
         names_file: Callable[[Step], bool] = lambda _: False,
+        checks: Callable[[BaseModel | None], Iterable[tuple[Step, str]]] = lambda _: (),
     ) -> None:
         """Validate ``root`` against ``model``.
 
         With ``complete`` False keys that are missing are not reported. ``names_file`` says of a
         path of keys whether the text there names a file, which then must exist and is made
-        absolute; fields of type `Path` always do.
+        absolute; fields of type `Path` always do. ``checks`` returns what is wrong with how parts
+        fit together, with paths in the file, from what is valid of them.
         """
         self.errors: list[ScenarioError] = []
         self.result: M | None = None
         self._model = model
         self._names_file = names_file
+        self._checks = checks
         self._root = root
         self._complete = complete
         self._meant: set[Step] = set()
@@ -86,7 +89,7 @@ class Validation(Generic[M]):
 
     def _across(self, parts: BaseModel | None) -> Iterable[tuple[Step, str]]:
         """Return what is wrong with how parts fit together, where the model does not say."""
-        return ()
+        return self._checks(parts)
 
     def _missing_more(self) -> None:
         """Report what is missing in sections that the model leaves open."""

@@ -107,7 +107,9 @@ class ZigbeeMap(Model):
         if len(clusters) < len(self.endpoints):
             raise PydanticCustomError("endpoints", "endpoints must have different ids")
         if self.sleepy and self.router:
-            raise PydanticCustomError("sleepy", "sleepy and router exclude each other")
+            raise PydanticCustomError(
+                "sleepy", "sleepy devices cannot be routers; allowed: router: false"
+            )
         seen: set[tuple[int, int, int, int | None]] = set()
         for index, item in enumerate(self.attributes):
             key = (item.endpoint, item.cluster, item.id, item.manufacturer_code)
