@@ -109,6 +109,7 @@ async def read(
             zcl.encode_attribute_ids(asked),
             response=zcl.READ_ATTRIBUTES_RESPONSE,
             cluster_command=False,
+            harmless=True,
             endpoint=endpoint,
             manufacturer=manufacturer,
             timeout_s=timeout_s,
@@ -137,6 +138,7 @@ async def write(
         zcl.encode_attributes(attributes),
         response=zcl.WRITE_ATTRIBUTES_RESPONSE,
         cluster_command=False,
+        harmless=True,
         endpoint=endpoint,
         manufacturer=manufacturer,
     )
@@ -165,6 +167,7 @@ async def configure_reporting(
         zcl.encode_reporting(records),
         response=zcl.CONFIGURE_REPORTING_RESPONSE,
         cluster_command=False,
+        harmless=True,
         endpoint=endpoint,
     )
     statuses = _decoded(zcl.decode_reporting_statuses, answer.payload, ieee)

@@ -6,6 +6,7 @@ so frames are put together and taken apart here without detours.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Mapping
 from typing import Final
@@ -19,6 +20,7 @@ from ..slots import NOT_SENT, Replies, Report
 from .attributes import read, scaling, write
 from .devices import Device
 from .host import ALL_ENDPOINTS, ZigbeeHost
+from .sending import RefusedError
 
 _HEAD: Final = struct.Struct("<BHBBBBB")
 """Frame control, manufacturer, sequence, command; flags, sequence of the command, count."""
@@ -64,31 +66,34 @@ class HeaterSlots:
         self.replies = Replies()
         self.wrong = 0
         """Acks and reports that cannot be: of another slot, or out of range."""
-        self.refused_slots: dict[int, str] = {}
         host.receiver.on_cluster[heater.CLUSTER] = self._ack
         host.receiver.on_report.append(self._report)
 
     async def start(self) -> None:
         """Find the heaters, check that each has the slot that the rig gives it.
 
-        A heater that has another slot is told its own. Raises `RigError` for one that is not a
-        heater, or that keeps another slot; `ReadingError` for one that does not answer.
+        A heater that has another slot is told its own. Raises `RigError` for one that does not
+        answer, is not a heater, or keeps another slot.
         """
         for slot, ieee in self._slots.items():
-            await self._host.network.find(ieee)
-            found = await self._read(ieee, (heater.ATTRIBUTE_SLOT, heater.ATTRIBUTE_RATED))
-            if found.get(heater.ATTRIBUTE_SLOT) != slot:
-                await self._assign(ieee, slot)
-            rated = found.get(heater.ATTRIBUTE_RATED)
-            if isinstance(rated, int) and slot not in self._rated_w and rated > 0:
-                self._rated_w[slot] = rated / 100
             try:
-                scale = await read(
-                    self._host, ieee, zcl.ELECTRICAL_MEASUREMENT, (_MULTIPLIER, _DIVISOR)
-                )
-                self._power_factor[slot] = scaling(scale, _MULTIPLIER, _DIVISOR)
+                await self._prepare(slot, ieee)
             except ReadingError as error:
-                self.refused_slots[slot] = str(error)
+                raise RigError(f"heater {ieee_text(ieee)} of slot {slot}: {error}") from error
+
+    async def _prepare(self, slot: int, ieee: int) -> None:
+        await self._host.network.find(ieee)
+        found = await self._read(ieee, (heater.ATTRIBUTE_SLOT, heater.ATTRIBUTE_RATED))
+        if found.get(heater.ATTRIBUTE_SLOT) != slot:
+            await self._assign(ieee, slot)
+        rated = found.get(heater.ATTRIBUTE_RATED)
+        if isinstance(rated, int) and slot not in self._rated_w and rated > 0:
+            self._rated_w[slot] = rated / 100
+        with contextlib.suppress(RefusedError):  # it measures nothing
+            scale = await read(
+                self._host, ieee, zcl.ELECTRICAL_MEASUREMENT, (_MULTIPLIER, _DIVISOR)
+            )
+            self._power_factor[slot] = scaling(scale, _MULTIPLIER, _DIVISOR)
 
     async def set_power(self, powers_w: Mapping[int, float]) -> tuple[int, int]:
         """Send set-points in W by slot, at most twelve a broadcast.
@@ -151,8 +156,10 @@ class HeaterSlots:
             return False
         if self._slot_of.get(device.ieee) != slot:
             self.wrong += 1
-        elif self.replies.reply(byte, slot, t_us):
-            self.accepted_w[slot] = raw / 100
+            return False
+        if not self.replies.reply(byte, slot, t_us):
+            return False  # maybe the answer to a unicast
+        self.accepted_w[slot] = raw / 100
         return True
 
     def _report(

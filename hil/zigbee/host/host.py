@@ -189,11 +189,13 @@ class ZigbeeHost:
         manufacturer: int | None = None,
         timeout_s: float | None = None,
         attempts: int | None = None,
+        harmless: bool = False,
     ) -> ZclFrame:
         """Send a command to a device and return its answer.
 
         `response` is the command of the answer that is due, None for the default response.
-        Set `attempts` to 1 for what must not happen twice (toggle, step).
+        Set `attempts` to 1 for what must not happen twice (toggle, step). What is `harmless` to
+        repeat (a read, an absolute set-point) is sent again when the answer fails to come.
 
         Raises `RefusedError` when the device answers with a failure, other `ReadingError` when no
         answer came, `RigError` when the coordinator is given up.
@@ -211,6 +213,7 @@ class ZigbeeHost:
         if timeout_s is None:
             retry = self._settings.retry
             timeout_s = retry.sleepy_timeout_s if device.sleepy else retry.timeout_s
+        again_s = self._settings.retry.again_s if harmless and not device.sleepy else None
         answer = await self.sender.call(
             device.nwk,
             device.endpoint_with(cluster) if endpoint is None else endpoint,
@@ -219,6 +222,7 @@ class ZigbeeHost:
             response,
             timeout_s=timeout_s,
             attempts=attempts,
+            again_s=again_s,
             name=_name(device),
         )
         if answer.is_default_response and answer.payload[1]:

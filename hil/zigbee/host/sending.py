@@ -4,8 +4,9 @@
 room for it (BUFFER_FULL, MEM_ERROR) or the mesh says that it did not arrive (MAC_NO_ACK, NO_ROUTE,
 EXPIRED, CHANNEL_ACCESS_FAILURE, APS_NO_ACK), after a pause that doubles; NO_ROUTE looks for a route
 first. All attempts have the same sequence number and share one time limit. A message that was
-delivered is not sent again when the answer fails to come: the caller knows whether repeating does
-harm. Broadcasts are never repeated: each takes an entry of a table that holds eight.
+delivered but not answered is sent again only if the caller says that this does no harm (reads,
+writes, configuration). Broadcasts are never repeated: each takes an entry of a table that holds
+eight.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _ACK_AND_ROUTE: Final = 0x30
 RADIUS: Final = 30
 _UNSURE: Final = -1
 """The coordinator's answer was lost: the message may be on its way."""
+_SILENT: Final = -2
+"""It was delivered, but no answer came."""
 _NAMES: Final = {
+    _SILENT: "no answer",
     _UNSURE: "the coordinator did not answer",
     mt.MEM_ERROR: "no memory",
     mt.BUFFER_FULL: "buffer full",
@@ -81,6 +85,8 @@ class RetryPolicy:
     """For the answer, all attempts together."""
     sleepy_timeout_s: float = 12.0
     """The same for devices that listen only when they poll (7.5 s at most)."""
+    again_s: float = 1.5
+    """What may be sent again is, after so long without an answer."""
 
 
 @dataclass(slots=True)
@@ -154,11 +160,13 @@ class Sender:
         *,
         timeout_s: float | None = None,
         attempts: int | None = None,
+        again_s: float | None = None,
         name: str = "",
     ) -> ZclFrame:
         """Send a frame to a device and return its answer.
 
-        Raises `DeliveryError`, `NoAnswerError`, or `LinkError` when the coordinator fails.
+        With `again_s` it is sent again when no answer came for so long. Raises `DeliveryError`,
+        `NoAnswerError`, or `LinkError` when the coordinator fails.
         """
         loop = asyncio.get_running_loop()
         call = Call(nwk, endpoint, cluster, request, response, loop.create_future())
@@ -167,7 +175,7 @@ class Sender:
         limit_s = self.policy.timeout_s if timeout_s is None else timeout_s
         try:
             async with asyncio.timeout(limit_s):
-                return await self._tries(call, attempts or self.policy.attempts, name)
+                return await self._tries(call, attempts or self.policy.attempts, again_s, name)
         except TimeoutError:
             arrived = "took the message, but" if call.status == SUCCESS else "took no message and"
             raise NoAnswerError(
@@ -250,14 +258,16 @@ class Sender:
                 call.wake.exception()  # looked at, even if the call ends otherwise
         self._confirms.clear()
 
-    async def _tries(self, call: Call, attempts: int, name: str) -> ZclFrame:
+    async def _tries(self, call: Call, attempts: int, again_s: float | None, name: str) -> ZclFrame:
         status = mt.FAILURE
         for attempt in range(attempts):
             if attempt:
                 self.retries += 1
-                await self._pause(call, status, attempt)
+                if status != _SILENT:
+                    await self._pause(call, status, attempt)
             if call.answer is None:
-                status = await self._try(call)
+                last = again_s is None or attempt + 1 == attempts
+                status = await self._try(call, None if last else again_s)
             if call.answer is not None:
                 return call.answer
             if status not in _AGAIN:
@@ -267,7 +277,7 @@ class Sender:
             f"{name or hex(call.nwk)} is not reached: {reason} ({attempts} attempts)", status
         )
 
-    async def _try(self, call: Call) -> int:
+    async def _try(self, call: Call, limit_s: float | None) -> int:
         """Send once and wait for the answer, or for the news that it did not arrive."""
         self._confirms.pop(call.transaction, None)
         call.transaction, call.status = self._next_transaction(), None
@@ -283,7 +293,11 @@ class Sender:
         if status != mt.SUCCESS:
             return status
         if call.answer is None:
-            await call.wake
+            try:
+                async with asyncio.timeout(limit_s):
+                    await call.wake
+            except TimeoutError:
+                return _SILENT
         return mt.SUCCESS if call.status is None else call.status
 
     async def _pause(self, call: Call, status: int, attempt: int) -> None:

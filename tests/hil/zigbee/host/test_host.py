@@ -214,6 +214,21 @@ def test_a_silent_device_costs_its_time_and_is_named(run, znp) -> None:
     run(work)
 
 
+def test_a_read_is_asked_again_when_the_answer_was_lost(run, znp) -> None:
+    answered = iter([False, False, True])
+
+    async def work(b):
+        plug = with_plug(b, znp, lambda m: znp.obedient(m) if next(answered) else [])
+        await b.host.network.find(plug)
+        before_us = b.clock.now_us
+        assert await attributes.read(b.host, plug, zcl.ON_OFF, [0x4001]) == {0x4001: 7}
+        assert 3 * S < b.clock.now_us - before_us < 3.1 * S
+        sent = [f for f in b.stick.log if f.command == mt.AF_DATA_REQUEST]
+        assert len({AfDataRequest.decode(f.data).payload[1] for f in sent}) == 1
+
+    run(work)
+
+
 def test_a_refusal_is_an_error_with_its_status(run, znp) -> None:
     def refuse(message):
         frame = zcl.ZclFrame.decode(message.payload)

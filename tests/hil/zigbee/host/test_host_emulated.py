@@ -9,7 +9,7 @@ import pytest
 
 from wattbench.hil.devices.standalone import StandaloneSource
 from wattbench.hil.rig import ReadingError, RigError
-from wattbench.hil.zigbee import zcl, zcl_types
+from wattbench.hil.zigbee import heater, zcl, zcl_types
 from wattbench.hil.zigbee.devices.end_device import EndDevice
 from wattbench.hil.zigbee.host import attributes, ports
 from wattbench.hil.zigbee.host.heaters import HeaterSlots
@@ -135,6 +135,35 @@ def test_heaters_get_their_slots_and_acknowledge() -> None:
         assert set(slots.acked_us(seq)) == {0, 1, 2}
         # A heater takes what it is rated for.
         assert slots.accepted_w == {0: 100.0, 1: 200.0, 2: 3500.0}
+
+    on_site(work)
+
+
+def test_a_heater_that_is_not_there_is_an_error_of_the_rig() -> None:
+    async def work(s: Site):
+        s.devices[HEATER + 1].vanish()
+        slots = HeaterSlots(s.host, {k: HEATER + k for k in range(3)})
+        with pytest.raises(RigError, match=r"heater 0x00124b0000000101 of slot 1: "):
+            await slots.start()
+
+    on_site(work)
+
+
+def test_one_heater_can_be_told_alone_beside_the_broadcasts() -> None:
+    async def work(s: Site):
+        slots = HeaterSlots(s.host, {k: HEATER + k for k in range(3)})
+        await slots.start()
+        payload = heater.SetPower(200, ((1, 700.0),)).encode()
+        answer = await s.host.request(
+            HEATER + 1,
+            heater.CLUSTER,
+            heater.SET_POWER,
+            payload,
+            response=heater.ACK,
+            manufacturer=heater.MANUFACTURER,
+            harmless=True,
+        )
+        assert heater.Ack.decode(answer.payload) == heater.Ack(200, 1, 700.0)
 
     on_site(work)
 
