@@ -1,0 +1,116 @@
+"""The guardian's own way to every kind of actuator, against emulated ones in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wattbench.hil.rigs.actuators import plans
+from wattbench.hil.rigs.driver_links import DriverLinks
+from wattbench.hil.rigs.making_safe import SafeOutcome, make_safe
+from wattbench.hil.rigs.model import Rig, ZnpBus
+from wattbench.hil.zigbee.host import ports
+from wattbench.hil.zigbee.host.host import ZigbeeHost
+from wattbench.scenarios.rigs import load_profiles
+from wattbench.sim.clock import WallClock
+
+pytestmark = pytest.mark.slow
+
+EMULATED = """\
+buses:
+  - {id: lan, kind: modbus-tcp, port: 0}
+  - {id: car, kind: modbus-tcp, port: 0}
+  - {id: mesh, kind: znp}
+devices:
+  - {id: elwa, profile: mypv_ac_elwa_2, bus: lan, serves: [load.a1], emulated: true}
+  - {id: goe, profile: goe_charger, bus: car, serves: [charger.car], emulated: true}
+  - {id: h1, profile: zigbee_heater, bus: mesh, serves: [load.b1], emulated: true}
+  - {id: h2, profile: zigbee_heater, bus: mesh, serves: [load.b2], emulated: true}
+  - {id: plug, profile: zigbee_plug, bus: mesh, serves: [load.b3], emulated: true}
+"""
+FULL = {
+    "elwa": ("power_setpoint_w", 3000.0),
+    "goe": ("current_setpoint_a", 16.0),
+    "h1": ("power_setpoint_w", 2000.0),
+    "h2": ("power_setpoint_w", 1000.0),
+    "plug": ("on", 1.0),
+}
+
+
+@pytest.fixture
+def endpoints(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    (tmp_path / "emulated.yaml").write_text(EMULATED)
+    command = [sys.executable, "-m", "wattbench", "emulate", str(tmp_path / "emulated.yaml")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = [json.loads(process.stdout.readline()) for _ in FULL]
+    yield {line["device"]: line for line in lines}
+    process.terminate()
+    process.communicate()
+
+
+@pytest.fixture
+def rig(endpoints: dict[str, Any]) -> Rig:
+    """The same devices, as real ones at their addresses."""
+    buses: dict[str, Any] = {}
+    devices = []
+    safe = {"low_w": 0.0, "high_w": 20.0, "danger": "it stays on"}
+    for place, (name, end) in enumerate(endpoints.items()):
+        bus = f"bus-{end['port']}" if "port" in end else "mesh"
+        address = {key: end[key] for key in ("host", "port", "path") if key in end}
+        buses[bus] = {"id": bus, "kind": end["bus"], **address}
+        device = {"id": name, "profile": end["profile"], "bus": bus, "serves": [f"load.l{place}"]}
+        device |= {key: end[key] for key in ("unit", "ieee") if key in end}
+        devices.append(device | ({"safe": safe} if name == "plug" else {}))
+    return Rig.model_validate({"name": "lab", "buses": list(buses.values()), "devices": devices})
+
+
+async def join(rig: Rig, clock: WallClock) -> None:
+    """Form the network and let the devices join, as the run would have done long before."""
+    bus = next(bus for bus in rig.buses if isinstance(bus, ZnpBus))
+    wanted = sum(device.ieee is not None for device in rig.devices)
+    host = ZigbeeHost(clock)
+    await host.open(ports.serial(str(bus.path)))
+    await host.network.permit_join(120)
+    async with asyncio.timeout(60):
+        while len(host.devices) < wanted:
+            await asyncio.sleep(0.1)
+    await host.close()
+
+
+def test_every_kind_of_actuator_is_made_safe_and_measured(rig: Rig) -> None:
+    profiles = load_profiles(rig)
+    before: dict[str, float] = {}
+
+    async def work(clock: WallClock) -> SafeOutcome:
+        await join(rig, clock)
+        links = DriverLinks(rig, profiles, clock)
+
+        async def full_power(name: str) -> None:
+            link = links.reach(name, ("power_w",))
+            await link.connect()
+            await link.write(*FULL[name])
+            async with asyncio.timeout(30):
+                while (power_w := await link.read("power_w")) is None or float(power_w) < 500.0:
+                    await asyncio.sleep(0.1)
+            before[name] = float(power_w)
+            await link.close()
+
+        await asyncio.gather(*(full_power(name) for name in FULL))
+        return await make_safe(plans(rig, profiles), links.reach, "test")
+
+    with WallClock() as clock:
+        outcome = clock.run(work(clock))
+    assert set(before) == set(FULL)
+    assert outcome.confirmed, outcome.note
+    for one in outcome.actuators:
+        assert one.writes >= 1
+        assert one.measured_w is not None
+        assert 0.0 <= one.measured_w <= one.high_w
