@@ -141,8 +141,8 @@ class RtuDecoder:
             buffer.clear()
         begin = 0
         while begin + MIN_RTU <= len(buffer):
-            end = self._end(begin)
-            if end > 0 and (begin == 0 or self._known(buffer[begin])):
+            end = self._end_before_silence(begin)
+            if end > 0:
                 self._give_up(begin)
                 frames.append(bytes(buffer[: end - begin]))
                 del buffer[: end - begin]
@@ -171,6 +171,17 @@ class RtuDecoder:
         if end > len(buffer):
             return INCOMPLETE
         return end if crc(buffer[begin:end]) == 0 else UNKNOWN
+
+    def _end_before_silence(self, begin: int) -> int:
+        """Return where a frame for a known unit ends; 0: none begins there."""
+        buffer = self._buffer
+        if begin and not self._known(buffer[begin]):
+            return 0
+        if begin == 0 or pdu_length(buffer, begin + 1) > 0:
+            return max(0, self._end(begin))
+        # Of unknown length, so it ends where the silence begins.
+        left = len(buffer) - begin
+        return len(buffer) if left <= MAX_RTU and crc(buffer[begin:]) == 0 else 0
 
     def _end_by_sum(self, begin: int) -> int:
         """Return the first end at which the check sum of a frame of unknown length agrees."""
