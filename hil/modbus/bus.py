@@ -243,7 +243,7 @@ class ModbusBus:
         On a line that is so after every lost answer, which may still come: what answers the short
         request has nothing older to say any more.
         """
-        if self.client.shared_line:
+        if self.client.line is not None:
             return seat.failures > 0
         return seat.failures > self._back_off.allowed
 

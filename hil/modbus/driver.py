@@ -25,7 +25,7 @@ from .bus import ModbusBus, SeatCounters
 from .commands import CommandError, command, write_request
 from .errors import ModbusError, ModbusLostError, ModbusRefusedError, ModbusSilentError
 from .identity import DeviceIdentity, IdentityError, read_identity
-from .polling import MAX_READ_BITS, ONCE_S, SERIAL_GAP, Block, plan
+from .polling import ONCE_S, Block, gap_worth_reading, plan
 from .readings import DUE, BlockReader, PointReading
 from .requests import Request
 
@@ -256,7 +256,7 @@ class ModbusDevice:
         self._begun = generation
 
     def _plan(self, fields: FieldMap) -> None:
-        gap = SERIAL_GAP if self._bus.client.shared_line else MAX_READ_BITS
+        gap = gap_worth_reading(self._bus.client.line, self.profile.timing.answer_s)
         blocks = plan(fields, self._modbus, quantities=self._quantities, max_gap=gap)
         for block in blocks:
             for item in block.fields:

@@ -95,6 +95,8 @@ class Master:
         self._clock = clock
         self._make = make
         self._timeout_s = timeout_s
+        self.line = line
+        """Settings of the serial line, None where frames are those of TCP."""
         self._quiet = None if line is None else Quiet(clock, line)
         self._tap = tap
         self._link: Link | None = None
@@ -105,11 +107,6 @@ class Master:
     def connected(self) -> bool:
         """Whether the connection stands, as far as this end knows."""
         return self._link is not None and self._link.alive
-
-    @property
-    def shared_line(self) -> bool:
-        """Whether units share a serial line, on which a broadcast reaches all of them."""
-        return self._quiet is not None
 
     async def connect(self) -> None:
         """Open a connection, in place of any that stands; raises `ModbusLostError`."""

@@ -16,13 +16,15 @@ from typing import Final
 from ..devices.fields import Field, FieldMap
 from ..devices.modbus_model import ModbusMap, Table
 from . import requests
+from .line import LineSettings
 from .requests import Request
 
 MAX_READ_BITS: Final = 2000
 ONCE_S: Final = 0.0
 """`poll_s` of what is read once for a connection."""
-SERIAL_GAP: Final = 12
-"""Registers that take as long on a line at 9600 baud as another request does."""
+_REQUEST_BYTES: Final = 20
+"""What another request is on a serial line besides its registers: 8 bytes there, 5 around those
+that come back, and twice the silence of 3.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ def plan(
     planner.blocks.sort(key=lambda block: (block.poll_s, block.table, block.address))
     planner.add(once, ONCE_S)
     return tuple(planner.blocks)
+
+
+def gap_worth_reading(line: LineSettings | None, answer_s: float) -> int:
+    """Return how many registers take no longer to read than another request, for `max_gap`."""
+    if line is None:
+        return MAX_READ_BITS
+    return int((_REQUEST_BYTES + 1e6 * answer_s / line.byte_us) / 2)
 
 
 def blocks_of(

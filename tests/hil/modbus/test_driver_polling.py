@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from wattbench.hil.devices.fields import FieldMap, decode, resolve
 from wattbench.hil.devices.model import DeviceProfile
 from wattbench.hil.modbus.decoding import BlockDecoder
-from wattbench.hil.modbus.polling import Block, plan
+from wattbench.hil.modbus.line import LineSettings
+from wattbench.hil.modbus.polling import Block, gap_worth_reading, plan
 from wattbench.hil.modbus.readings import BlockReader, PointReading
 
 S = 1_000_000
@@ -60,6 +61,14 @@ def test_gaps_are_crossed_only_as_far_as_wanted() -> None:
     some = profile([point("a", 0), point("b", 13), point("c", 100)], spans=spans)
     assert reads(some, max_gap=12) == [("holding", 0, 14), ("holding", 100, 1)]
     assert reads(some, max_gap=11) == [("holding", 0, 1), ("holding", 13, 1), ("holding", 100, 1)]
+
+
+def test_on_a_slow_line_a_long_gap_costs_more_than_a_request() -> None:
+    assert gap_worth_reading(None, 0.02) == 2000
+    # 20 bytes of another request, and the 19 that pass while the device works on it.
+    assert gap_worth_reading(LineSettings(baud=9600), 0.02) == 19
+    assert gap_worth_reading(LineSettings(baud=1200), 0.02) == 11
+    assert gap_worth_reading(LineSettings(baud=115200), 0.02) == 125
 
 
 def test_no_read_is_longer_than_the_device_allows_nor_cuts_a_value() -> None:
