@@ -18,7 +18,9 @@ Attributes: 0x0000 slot (u8, writable), 0x0001 set-point (u32), 0x0002 rated pow
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from .binary import CodecError, Reader, u8, u32
@@ -34,6 +36,19 @@ ATTRIBUTE_WATCHDOG: Final = 0x0003
 MAX_LOADS: Final = 12
 UNCHANGED: Final = 0xFFFFFFFF
 _ACK_WANTED: Final = 0x01
+
+
+_PAIR: Final = struct.Struct("<BI")
+
+
+@lru_cache(maxsize=64)
+def _decode(payload: bytes) -> tuple[int, tuple[tuple[int, float | None], ...], bool]:
+    # Every heater of a network decodes the same broadcast.
+    r = Reader(payload, "set power")
+    flags, sequence, count = r.u8(), r.u8(), r.u8()
+    pairs = _PAIR.iter_unpack(r.take(count * _PAIR.size))
+    powers = tuple((slot, None if raw == UNCHANGED else raw / 100) for slot, raw in pairs)
+    return sequence, powers, bool(flags & _ACK_WANTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +73,7 @@ class SetPower:
     @classmethod
     def decode(cls, payload: bytes) -> Self:
         """Return the command; raises `CodecError` when it is too short."""
-        r = Reader(payload, "set power")
-        flags, sequence, count = r.u8(), r.u8(), r.u8()
-        pairs = [(r.u8(), r.u32()) for _ in range(count)]
-        powers = tuple((slot, None if raw == UNCHANGED else raw / 100) for slot, raw in pairs)
-        return cls(sequence, powers, bool(flags & _ACK_WANTED))
+        return cls(*_decode(payload))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ hosts expect.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -23,6 +24,9 @@ BROADCAST_FROM: Final = 0xFFF8
 BROADCAST_ROUTERS: Final = 0xFFFC
 BROADCAST_LISTENING: Final = 0xFFFD
 BROADCAST_ALL: Final = 0xFFFF
+
+_INCOMING: Final = struct.Struct("<HHHBBBBBIBB")
+_TRAILER: Final = struct.Struct("<HB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +164,20 @@ class AfIncoming:
 
     def encode(self) -> bytes:
         """Return the data of the frame."""
-        head = u16(self.group) + u16(self.cluster) + u16(self.source) + u8(self.source_endpoint)
-        head += u8(self.destination_endpoint) + u8(self.broadcast) + u8(self.lqi)
-        head += u8(self.secured) + u32(self.timestamp) + u8(self.sequence)
-        return head + u8(len(self.payload)) + self.payload + u16(self.mac_source) + u8(self.radius)
+        head = _INCOMING.pack(
+            self.group,
+            self.cluster,
+            self.source,
+            self.source_endpoint,
+            self.destination_endpoint,
+            self.broadcast,
+            self.lqi,
+            self.secured,
+            self.timestamp,
+            self.sequence,
+            len(self.payload),
+        )
+        return head + self.payload + _TRAILER.pack(self.mac_source, self.radius)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

@@ -80,6 +80,7 @@ class AttributeTable:
     def __init__(self, profile: DeviceProfile, source: DeviceSource) -> None:
         self._source = source
         self._items: dict[Key, Item] = {}
+        self._aliases: dict[Key, Item] = {}
         self._settings: dict[Key, Value] = {}
         self._profiles: dict[Key, AttributeProfile] = {}
         assert profile.zigbee is not None
@@ -90,11 +91,12 @@ class AttributeTable:
 
     def find(self, key: Key) -> Item | None:
         """Return an attribute; a manufacturer's cluster may be asked with or without its code."""
-        item = self._items.get(key)
+        item = self._items.get(key) or self._aliases.get(key)
         if item is None and key.cluster >= _MANUFACTURER_CLUSTERS:
             for known, candidate in self._items.items():
                 same = (known.endpoint, known.cluster, known.attribute, known.client)
                 if same == (key.endpoint, key.cluster, key.attribute, key.client):
+                    self._aliases[key] = candidate
                     return candidate
         return item
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ....sim.clock import Clock
+from ...devices.model import DeviceProfile
 from ..radio import RadioMessage
 from ..zcl import ZclFrame
 from .attributes import AttributeTable, DeviceSource, Key
@@ -31,6 +32,10 @@ class Host(Protocol):
     """What a cluster knows of the device that it is in."""
 
     clock: Clock
+    ieee: int
+    profile: DeviceProfile
+    watchdog: bool
+    """Whether the device falls back by itself; False: its source does."""
     table: AttributeTable
     source: DeviceSource
     groups: dict[int, set[int]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from ....sim.clock import Clock, to_us
@@ -39,6 +40,12 @@ _SERVERS: Final[dict[int, type[Behaviour]]] = {
 _CLIENTS: Final[dict[int, type[Behaviour]]] = {zcl.OTA: OtaClient}
 
 
+@lru_cache(maxsize=64)
+def _decode(payload: bytes) -> ZclFrame:
+    # A broadcast is the same for all who hear it.
+    return ZclFrame.decode(payload)
+
+
 class Uplink(Protocol):
     """What a device knows of its network."""
 
@@ -62,7 +69,8 @@ class EndDevice:
     """One device, made from a profile; values come from its source.
 
     `autojoin` devices join by themselves when the network opens, as factory-new ones do; others
-    wait for `Network.join`. `sample_s` is how often reported values are looked at.
+    wait for `Network.join`. `sample_s` is how often reported values are looked at. `watchdog` is
+    False for a heater whose source falls back by itself when commands stay away.
     """
 
     def __init__(
@@ -74,6 +82,7 @@ class EndDevice:
         *,
         autojoin: bool = True,
         sample_s: float = 1.0,
+        watchdog: bool = True,
     ) -> None:
         if profile.zigbee is None:
             raise ValueError(f"device profile '{profile.name}' does not speak Zigbee")
@@ -83,6 +92,7 @@ class EndDevice:
         self.clock = clock
         self.source = source
         self.autojoin = autojoin
+        self.watchdog = watchdog
         self.nwk = NO_ADDRESS
         self.identity: object | None = None
         """Of the network that it is in; None: in none."""
@@ -105,10 +115,17 @@ class EndDevice:
 
     @classmethod
     def from_profile(
-        cls, profile: DeviceProfile, source: DeviceSource, ieee: int, clock: Clock
+        cls,
+        profile: DeviceProfile,
+        source: DeviceSource,
+        ieee: int,
+        clock: Clock,
+        *,
+        watchdog: bool = True,
     ) -> EndDevice:
         """Return a device as its profile says, looked at as often as it refreshes."""
-        return cls(profile, source, ieee, clock, sample_s=max(profile.timing.refresh_s, 0.1))
+        sample_s = max(profile.timing.refresh_s, 0.1)
+        return cls(profile, source, ieee, clock, sample_s=sample_s, watchdog=watchdog)
 
     def attach(self, uplink: Uplink) -> None:
         """Belong to a network's surroundings; not yet joined."""
@@ -219,7 +236,7 @@ class EndDevice:
         self, endpoint: int, message: RadioMessage, t_us: int, reply_us: int | None
     ) -> None:
         try:
-            frame = ZclFrame.decode(message.payload)
+            frame = _decode(message.payload)
         except CodecError:
             return
         quiet = message.group or message.destination >= BROADCAST_FROM
