@@ -118,7 +118,7 @@ def _run(options: RunOptions, report: RunReport) -> None:
     from ..hil.bench import Bench
     from ..hil.progress import shown
     from ..hil.safestate import StopSignals
-    from .setup import setup_of
+    from .setup import NAMED, setup_of
 
     with StopSignals(), shown() as progress:
         scenario = _scenario(options)
@@ -133,13 +133,17 @@ def _run(options: RunOptions, report: RunReport) -> None:
             else:
                 _finish_record(result, report)
 
+        setup = setup_of(scenario.rig, scenario)
+        if setup is not None and scenario.rig not in NAMED:
+            # The record names the rig, not where its file lay.
+            scenario = scenario.model_copy(update={"rig": setup.rig.name})
         bench = Bench(
             scenario,
             options.out,
             measure=measure,
             on_result=finish,
             progress=progress,
-            rig=setup_of(scenario.rig, scenario),
+            rig=setup,
         )
         report.planned = [
             (policy.label, seed) for seed in scenario.seeds for policy in scenario.policies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 DIRECT: Final = "direct"
 EMULATED: Final = "emulated"
+NAMED: Final = (DIRECT, EMULATED)
 _DEFAULT_RIG: Final = "export"
 """The shipped rig that `emulated` stands for."""
 
@@ -39,9 +41,15 @@ def setup_of(rig: str, scenario: Scenario) -> RigSetup | None:
         return None
     from ..hil.rigs.check import problems
     from ..hil.rigs.concrete import RigSetup
-    from ..scenarios.rigs import load_profiles, load_rig
+    from ..scenarios.rigs import UnknownRigError, load_profiles, load_rig
 
-    model = load_rig(_DEFAULT_RIG if rig == EMULATED else rig)
+    try:
+        model = load_rig(_DEFAULT_RIG if rig == EMULATED else rig)
+    except UnknownRigError as problem:
+        near = difflib.get_close_matches(rig, NAMED, n=1)
+        if not near:
+            raise
+        raise SetupError(f"no rig '{rig}'; did you mean '{near[0]}'?") from problem
     profiles = load_profiles(model)
     found = problems(model, profiles, scenario)
     if found:

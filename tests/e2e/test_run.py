@@ -144,28 +144,31 @@ def test_same_seed_twice_gives_the_same_trace_files(scenario, tmp_path, capsys) 
 def test_seeds_policies_and_rig_of_the_command_line_are_in_the_record(
     scenario, tmp_path, capsys
 ) -> None:
-    options = RunOptions(str(scenario), tmp_path, policies=("smith",), seeds=(5, 6), rig="echo")
+    options = RunOptions(str(scenario), tmp_path, policies=("smith",), seeds=(5, 6), rig="emulated")
     run(options, as_json=True)
     shown = one_object(capsys)
     assert [(r["policy"], r["seed"]) for r in shown["runs"]] == [("smith", 5), ("smith", 6)]
     header = read_record(Path(shown["runs"][1]["path"])).header
-    assert header.rig_name == "echo"
-    assert header.scenario["rig"] == "echo"
+    assert header.rig_name == "export"
+    assert header.scenario["rig"] == "emulated"
     assert header.scenario["seeds"] == [5, 6]
     assert [p["kind"] for p in header.scenario["policies"]] == ["smith"]
 
 
 def test_bytes_and_function_calls_agree_within_float32(scenario, tmp_path, capsys) -> None:
     """The policy never commands, so both rigs see one and the same plant."""
-    for rig in ("direct", "echo"):
+    for rig in ("direct", "emulated"):
         run(RunOptions(str(scenario), tmp_path / rig, policies=("zero",), rig=rig), as_json=True)
-    readings = [
-        read_record(tmp_path / rig / "site" / "zero-seed1").stream("readings")
-        for rig in ("direct", "echo")
+    records = [
+        read_record(tmp_path / rig / "site" / "zero-seed1") for rig in ("direct", "emulated")
     ]
-    for column in readings[0]:
-        if column != "meter.received_us":  # over the wire: when the answer came
-            np.testing.assert_allclose(readings[1][column], readings[0][column], rtol=2**-23)
+    direct, emulated = (record.stream("truth") for record in records)
+    for column in direct:
+        np.testing.assert_array_equal(emulated[column], direct[column])
+    direct, emulated = (record.stream("readings") for record in records)
+    for column in ("total.power_w", "a.power_w", "b.power_w", "c.power_w", "b.voltage_v"):
+        name = f"meter.{column}"
+        np.testing.assert_allclose(emulated[name], direct[name], rtol=2**-23, equal_nan=True)
 
 
 def test_wall_clock_runs_the_same_scenario(tmp_path, scenario, capsys) -> None:
@@ -188,7 +191,8 @@ def test_wall_clock_runs_the_same_scenario(tmp_path, scenario, capsys) -> None:
         ({"policies": ("smiht",)}, "did you mean 'smith'"),
         ({"policies": ("nowhere.onnx",)}, "nowhere.onnx: no such file"),
         ({"clock": "walls"}, "--clock is 'walls'; allowed: virtual, wall"),
-        ({"rig": "real"}, "--rig is 'real'; allowed: direct, echo"),
+        ({"rig": "real"}, "no rig 'real' comes with the package"),
+        ({"rig": "emulatde"}, "did you mean 'emulated'"),
         ({"factor": 10.0}, "give --clock wall too"),
         ({"clock": "wall", "factor": -1.0}, "--factor is -1"),
         ({"seeds": (-1,)}, "--seed"),

@@ -7,7 +7,7 @@ import pytest
 
 from wattbench.hil import streams
 from wattbench.hil.loop import ControlLoop, LoopSettings
-from wattbench.hil.rig import DirectDriver, EchoDriver, ReadingError
+from wattbench.hil.rig import DirectDriver, ReadingError
 from wattbench.hil.streams import Log
 from wattbench.sim.clock import VirtualClock, WallClock
 
@@ -190,39 +190,6 @@ def test_age_does_not_follow_a_step_of_the_meters_clock(control, step_s: int) ->
     assert (run.readings["meter.quality"][2:] == streams.GOOD).all()
     jump = np.diff(run.readings["meter.sampled_us"][2:])
     assert sorted(set(jump)) == sorted({S, S + step_s * S})
-
-
-def test_bytes_in_wall_time_bring_the_same_samples(control) -> None:
-    direct = control(constant, duration_s=12)
-    echo = control(constant, duration_s=12, driver=EchoDriver, clock=WallClock(factor=20))
-    # A busy machine may read a sample late or skip one; what it reads must be that sample.
-    known = dict(
-        zip(
-            direct.readings["meter.sampled_us"],
-            direct.readings["meter.total.power_w"],
-            strict=True,
-        )
-    )
-    read = zip(echo.readings["meter.sampled_us"], echo.readings["meter.total.power_w"], strict=True)
-    common = [(power_w, known[stamp]) for stamp, power_w in read if stamp in known and stamp > 0]
-    assert common
-    for power_w, expected_w in common:
-        assert power_w == pytest.approx(expected_w, rel=2**-23, nan_ok=True)
-
-
-def test_bytes_and_function_calls_bring_the_same_readings(control) -> None:
-    direct = control(constant, duration_s=12)
-    echo = control(constant, duration_s=12, driver=EchoDriver, clock=VirtualClock())
-    for column in ("meter.total.power_w", "meter.sampled_us", "meter.quality"):
-        np.testing.assert_allclose(echo.readings[column], direct.readings[column], rtol=2**-23)
-    assert [values for _, values in echo.plant.sent] == [values for _, values in direct.plant.sent]
-
-
-def test_reading_over_the_bus_takes_time_before_the_decision_delay(control) -> None:
-    run = control(constant, driver=EchoDriver, duration_s=5)
-    sent_us, _ = run.plant.sent[0]
-    # stamp, four blocks, stamp: six round trips of 2 ms
-    assert sent_us == 2 * S + 6 * 2000 + 20_000
 
 
 class SilentAfter(DirectDriver):

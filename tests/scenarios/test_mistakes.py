@@ -315,7 +315,7 @@ MISTAKES = {
         "rig: null",
         (1, 6),
         "rig",
-        ["got null; allowed: direct, echo"],
+        ["got null; allowed: direct, emulated"],
     ),
     "fault on unknown load": (
         "{kind: meter_freeze,",
@@ -436,7 +436,7 @@ def test_mistake_is_one_line(case: str, valid: str, errors: Errors) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("title: A test", "rig: serial", "got 'serial'; allowed: direct, echo"),
+        ("title: A test", "rig: serial", "got 'serial'; allowed: direct, emulated"),
         ("title: A test", "seeds: 3", "got the number 3; allowed: a list of 1 … 1000 items"),
         ("title: A test", "edge: 3", "got the number 3; allowed: a mapping"),
         ("max: 1.2 kWh", "max: 1.2 kWh, vs: 3", "got the number 3; allowed: a text"),
