@@ -1,4 +1,4 @@
-"""The scenario reference of the documentation, written from the models."""
+"""References of the documentation, of scenarios and device profiles, written from the models."""
 
 from __future__ import annotations
 
@@ -34,16 +34,40 @@ that names another `kind` replaces the one it overrides. `name` is not taken ove
 """
 
 
+_DEVICE_HEAD = """# Device profile reference
+
+This page is generated from the configuration models; `wattbench schema` writes it anew and
+`wattbench schema --check` tells whether it is up to date. JSON Schema for editors:
+`scenarios/schema/device.schema.json`. How to write a profile:
+[device profiles](../concepts/device-profiles.md).
+
+A number counts in the unit that its key ends in (`refresh_s: 0.2`); a text may name another unit
+(`refresh_s: 200 ms`).
+
+"""
+
+
 def reference_text() -> str:
-    """Return the page in Markdown, the same text for the same models."""
+    """Return the scenario reference in Markdown, the same text for the same models."""
     from .model import ScenarioFile
 
     units = "; ".join(", ".join(f"`{name}`" for name in spellings) for spellings in UNITS.values())
-    parts = [_HEAD.format(units=units)]
+    return _page(_HEAD.format(units=units), "The scenario", ScenarioFile)
+
+
+def device_reference_text() -> str:
+    """Return the device profile reference in Markdown, the same text for the same models."""
+    from ..hil.devices.model import DeviceProfile
+
+    return _page(_DEVICE_HEAD, "The profile", DeviceProfile)
+
+
+def _page(head: str, title: str, root: type[BaseModel]) -> str:
+    parts = [head]
     seen: set[type[BaseModel]] = set()
-    parts.append("## The scenario\n\n")
-    parts.append(_table(ScenarioFile, list(ScenarioFile.model_fields)))
-    for name, field in ScenarioFile.model_fields.items():
+    parts.append(f"## {title}\n\n")
+    parts.append(_table(root, list(root.model_fields)))
+    for name, field in root.model_fields.items():
         section = _section(name, field_slot(field), 2, seen)
         if section:
             parts.append(section)
@@ -108,7 +132,7 @@ def _table(model: type[BaseModel], names: list[str]) -> str:
             _value(slot),
             "" if unit == "1" else unit,
             _range(slot),
-            _default(name, slot),
+            _default(slot),
             " ".join((field.description or "").split()),
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
@@ -149,9 +173,10 @@ def _range(slot: Slot) -> str:
     return range_text(slot).removesuffix(f" {slot.unit}" if slot.unit not in {None, "1"} else "")
 
 
-def _default(name: str, slot: Slot) -> str:
+def _default(slot: Slot) -> str:
     if slot.default is PydanticUndefined:
-        return "file's name" if name == "name" else "**required**"
+        from_file = slot.field is not None and "file's name" in (slot.field.description or "")
+        return "file's name" if from_file else "**required**"
     return _shown(slot.default)
 
 

@@ -72,7 +72,7 @@ def generated_files() -> dict[Path, str]:
 
     The reference belongs to the documentation, which only a checkout has.
     """
-    from .reference import reference_text
+    from .reference import device_reference_text, reference_text
 
     files = {
         SCHEMA_FILE: schema_text(),
@@ -81,7 +81,9 @@ def generated_files() -> dict[Path, str]:
     }
     checkout = Path(__file__).parent.parent
     if (checkout / "pyproject.toml").is_file():
-        files[checkout / "docs" / "reference" / "scenario.md"] = reference_text()
+        reference = checkout / "docs" / "reference"
+        files[reference / "scenario.md"] = reference_text()
+        files[reference / "device-profile.md"] = device_reference_text()
     return files
 
 

@@ -127,11 +127,14 @@ class Register(_Place):
     """Something without a quantity: a constant, or a setting that keeps what is written."""
 
     name: str = Field(pattern=_REGISTER)
+    """By which watchdogs and points refer to it."""
     value: float | str = 0.0
     """After a reset, as in the register."""
     access: Access = "r"
     low: float | None = None
+    """Least value that can be written; null: what the type takes."""
     high: float | None = None
+    """Greatest value that can be written; null: what the type takes."""
     nonvolatile: bool = False
     """Kept in flash: it outlives a reset, and every write wears it."""
 
@@ -142,6 +145,7 @@ class Span(Model):
     table: Table = "input"
     first: Address
     last: Address
+    """Included."""
 
     @model_validator(mode="after")
     def _forwards(self) -> Self:
@@ -172,6 +176,7 @@ class SunspecMap(Model):
     """The chain of SunSpec models that a device shows."""
 
     base: Literal[0, 40000, 50000] = 40000
+    """Where "SunS" stands."""
     models: tuple[SunspecModel, ...] = Field(min_length=1, max_length=32)
 
     @model_validator(mode="after")
@@ -193,6 +198,7 @@ class ModbusMap(Model):
     """What a device says over Modbus."""
 
     transports: tuple[Literal["tcp", "rtu", "tls"], ...] = Field(("tcp",), min_length=1)
+    """What it is offered with; the first is the usual one."""
     port: int = Field(502, ge=1, le=65535)
     unit: int = Field(1, ge=1, le=255)
     """Unit id as it leaves the factory."""
@@ -203,19 +209,24 @@ class ModbusMap(Model):
     functions: tuple[Annotated[int, Field(ge=1, le=127)], ...] = Field((3, 4, 6, 16), min_length=1)
     """Function codes that it knows; others are refused with exception 1."""
     max_read_registers: int = Field(125, ge=1, le=125)
+    """A request for more is refused with exception 3."""
     max_write_registers: int = Field(123, ge=1, le=123)
+    """A request for more is refused with exception 3."""
     max_connections: int | None = Field(None, ge=1, le=1024)
     """TCP connections at a time; null: any number."""
     out_of_range: Literal["refuse", "clamp"] = "refuse"
     """What it does with a value outside of its range: exception 3, or the nearest one allowed."""
     word_order: WordOrder = "big"
+    """Of points and registers that do not say their own."""
     same_tables: bool = False
     """Whether functions 3 and 4 read the same registers."""
     serial_line: SerialLine = SerialLine()
     spans: tuple[Span, ...] = Field((), max_length=64)
+    """Gaps that read as zero; any other is refused with exception 2."""
     registers: tuple[Register, ...] = Field((), max_length=1000)
     points: tuple[Point, ...] = Field((), max_length=1000)
     sunspec: SunspecMap | None = None
+    """null: it shows no SunSpec models."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

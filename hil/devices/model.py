@@ -70,6 +70,7 @@ class Ratings(Model):
     power_w: PowerW = Field(0.0, ge=0)
     """Greatest power, of a battery that of discharging; 0: it has none."""
     charge_power_w: PowerW = Field(0.0, ge=0)
+    """Greatest power that a battery charges with."""
     capacity_wh: EnergyWh = Field(0.0, ge=0)
     current_a: CurrentA = Field(0.0, ge=0)
     """Per phase."""
@@ -141,7 +142,9 @@ class Actuator(Model):
     """A quantity that can be commanded: its limits, its dynamics, and what is safe."""
 
     quantity: Quantity
+    """`power_setpoint_w`, `power_limit_w`, `current_setpoint_a`, `enabled`, `on`, `level` …"""
     low: float = 0.0
+    """Commands outside of low … high are refused or clamped."""
     high: float
     default: float = 0.0
     """After a reset."""
