@@ -20,7 +20,8 @@ ALLOWED = {
     "evaluation": (),
     "agents": ("sim",),
     "hil": ("sim", "agents", "evaluation.record"),
-    "scenarios": ("sim", "agents", "evaluation.limits"),
+    # Models of rigs and device profiles are files of the language too; they import nothing heavy.
+    "scenarios": ("sim", "agents", "evaluation.limits", "hil.rigs.model", "hil.devices"),
     "commands": ("sim", "agents", "evaluation", "hil", "scenarios"),
 }
 
@@ -28,6 +29,7 @@ ALLOWED = {
 ONLY_IN = {
     "simpy": {"sim.clock"},
     "pymodbus": {"hil.modbus.client"},
+    "aiomqtt": {"hil.zigbee.mqtt.session"},
 }
 
 #: Libraries that a core installation does not have.
