@@ -1,6 +1,6 @@
 """What `wattbench rig …` does: check a rig file, lock a rig, see how it is, clear it.
 
-Results go to stdout, errors to stderr. Nothing in here connects to a device.
+Results go to stdout, errors to stderr. Only `power_cycle` connects to devices.
 """
 
 from __future__ import annotations
@@ -148,6 +148,23 @@ def status(rig: str, *, as_json: bool) -> int:
             for line in _status_lines(content):
                 print(line)
         return EXIT_PASS, content
+
+    return _carry_out(work, as_json=as_json)
+
+
+def power_cycle(rig: str, device: str, *, as_json: bool) -> int:
+    """Switch the outlet that feeds a device off and on again."""
+
+    def work() -> tuple[int, dict[str, Any]]:
+        from ..hil.rigs.power_cycle import power_cycle as cycle
+        from ..sim.clock import WallClock
+
+        model, profiles = _load(rig)
+        with WallClock() as clock:
+            after_s = clock.run(cycle(model, profiles, clock, device))
+        if not as_json:
+            print(f"{device}: back {after_s:.1f} s after its supply")
+        return EXIT_PASS, {"rig": model.name, "device": device, "back_after_s": after_s}
 
     return _carry_out(work, as_json=as_json)
 

@@ -96,6 +96,18 @@ def clear(
     raise typer.Exit(run(rig, by=by, reason=reason, as_json=as_json))
 
 
+@app.command("power-cycle")
+def power_cycle(
+    rig: _Rig,
+    device: Annotated[str, typer.Argument(help="A device that an outlet of the rig feeds.")],
+    as_json: _Json = False,
+) -> None:
+    """Switch the outlet that feeds a device off and on again."""
+    from ..rig import power_cycle as run
+
+    raise typer.Exit(run(rig, device, as_json=as_json))
+
+
 _Device = Annotated[
     str,
     typer.Argument(

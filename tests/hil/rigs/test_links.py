@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from wattbench.hil.rig import RigError
 from wattbench.hil.rigs.actuators import plans
 from wattbench.hil.rigs.driver_links import DriverLinks
 from wattbench.hil.rigs.making_safe import SafeOutcome, make_safe
@@ -114,3 +115,25 @@ def test_every_kind_of_actuator_is_made_safe_and_measured(rig: Rig) -> None:
         assert one.writes >= 1
         assert one.measured_w is not None
         assert 0.0 <= one.measured_w <= one.high_w
+
+
+def test_power_cycling(rig: Rig, tmp_path: Path) -> None:
+    from wattbench.hil.rigs.power_cycle import power_cycle
+    from wattbench.hil.rigs.state import RigState
+
+    outlets = [{"device": "plug", "powers": ["elwa"], "off_s": 1.0}]
+    rig = Rig.model_validate({**rig.model_dump(), "outlets": outlets})
+    profiles, state = load_profiles(rig), RigState(tmp_path / "state")
+
+    async def work(clock: WallClock) -> float:
+        await join(rig, clock)
+        return await power_cycle(rig, profiles, clock, "elwa", state=state)
+
+    with WallClock() as clock:
+        assert clock.run(work(clock)) >= 0.0
+        with pytest.raises(RigError, match="no outlet of rig lab feeds 'goe'"):
+            clock.run(power_cycle(rig, profiles, clock, "goe", state=state))
+        with pytest.raises(RigError, match="has no device 'nobody'"):
+            clock.run(power_cycle(rig, profiles, clock, "nobody", state=state))
+    actions = [entry["action"] for entry in state.audited()]
+    assert actions == ["run", "power cycle", "release"]
