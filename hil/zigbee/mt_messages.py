@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final, Self
 
-from .binary import Reader, u8, u16, u32, u64, words
+from .binary import Reader, u8, u16, u64, words
 
 ADDRESS_NONE: Final = 0
 ADDRESS_GROUP: Final = 1

@@ -38,14 +38,14 @@ class HeaterControl(Behaviour):
     def _own(self, attribute: int) -> Key:
         """Return the key of an attribute; the profile may list it with or without the code."""
         plain = self.key(attribute)
-        if self.host.table.find(plain) is not None:
+        if self.host.table.holds(plain):
             return plain
         return Key(self.endpoint, self.cluster, attribute, heater.MANUFACTURER)
 
     def _value(self, attribute: int, t_us: int, default: float = 0.0) -> float:
         item = self._items.get(attribute)
         if item is None:
-            item = self._items[attribute] = self.host.table.find(self.key(attribute))
+            item = self._items[attribute] = self.host.table.find(self._own(attribute))
         value = None if item is None else item.read(t_us)
         return float(value) if isinstance(value, int | float) else default
 
