@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .framing import MAX_RTU, MIN_RTU, RtuDecoder, crc, rtu_frame
 from .line import LineSettings
 from .pdu import BROADCAST_FUNCTIONS
+from .serving import Serving
 from .session import Queue, Session
 from .unit import Unit
-
-if TYPE_CHECKING:
-    from .server import ModbusServer
 
 _BROADCAST: Final = 0
 _GARBAGE_SILENCE_US: Final = 20_000
@@ -30,7 +28,7 @@ class RtuSession(Session):
 
     def __init__(
         self,
-        server: ModbusServer,
+        server: Serving,
         line: LineSettings | None,
         *,
         paced: bool = True,

@@ -18,7 +18,7 @@ from ..wire import Tap, WireFault
 from .line import LineError, LineSettings, PtyPort, SerialTransport, open_serial
 from .listener import Listener, ServeError
 from .rtu_session import RtuSession
-from .session import Session
+from .serving import Member
 from .statistics import Statistics
 from .tcp_session import TcpSession
 from .unit import Unit
@@ -81,7 +81,7 @@ class ModbusServer:
         self._max_connections = max_connections
         self._idle_us = to_us(idle_timeout_s)
         self._buffer: memoryview | None = None
-        self._sessions: set[Session] = set()
+        self._sessions: set[Member] = set()
         self._listeners: list[Listener] = []
         self._ptys: list[PtyPort] = []
         self._timers: set[asyncio.TimerHandle] = set()
@@ -267,7 +267,7 @@ class ModbusServer:
         for session in list(self._sessions):
             session.send(data)
 
-    def opened(self, session: Session) -> bool:
+    def opened(self, session: Member) -> bool:
         """Take a session in; returns False when it is to be closed again."""
         if not self.accepts():
             self.statistics.refused += 1
@@ -305,7 +305,7 @@ class ModbusServer:
         if next_us is not None:
             self._sweep_later(next_us - now_us)
 
-    def lost(self, session: Session) -> None:
+    def lost(self, session: Member) -> None:
         """Forget a session."""
         self._sessions.discard(session)
 

@@ -11,13 +11,11 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from .pdu import exception, respond
+from .serving import Serving
 from .unit import DEVICE_FAILURE, ModbusRefusal, Unit
-
-if TYPE_CHECKING:
-    from .server import ModbusServer
 
 _LOG: Final = logging.getLogger(__name__)
 _MAX_WAITING: Final = 64
@@ -29,11 +27,9 @@ class Session(asyncio.Protocol):
     """The server's end of one connection."""
 
     lasting = False
-    """Whether it stays without requests, and does not give way to others: a line."""
 
-    def __init__(self, server: ModbusServer) -> None:
+    def __init__(self, server: Serving) -> None:
         self.last_us = 0
-        """Time of the last request, or of the connection's beginning."""
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._detach: Callable[[], None] | None = None

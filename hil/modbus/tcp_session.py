@@ -16,16 +16,14 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .framing import MAX_LENGTH, MBAP, MIN_LENGTH, pdu_length, tcp_frame
 from .pdu import MAX_READ_REGISTERS, READ_HOLDING, READ_INPUT
+from .serving import Serving
 from .session import Queue, Session
 from .tls import role_of
 from .unit import DEVICE_FAILURE, GATEWAY_NO_ANSWER, ILLEGAL_FUNCTION, ModbusRefusal, Unit
-
-if TYPE_CHECKING:
-    from .server import ModbusServer
 
 _HEAD: Final = struct.Struct(">HHH")
 _READ: Final = struct.Struct(">HHHBBHH")
@@ -46,7 +44,7 @@ class TcpSession(Session, asyncio.BufferedProtocol):
 
     def __init__(
         self,
-        server: ModbusServer,
+        server: Serving,
         roles: Mapping[str, frozenset[int]] | None = None,
     ) -> None:
         super().__init__(server)
