@@ -284,6 +284,7 @@ def _measure(
     from ..hil.fingerprint.profile import actuator_of, blind
     from ..hil.fingerprint.session import Findings, Fingerprint
 
+    plan = _plan(options)
     profile = blind(target.profile)
     readable = _readable(target.profile)
     index = None if options.passive else actuator_of(profile, readable)
@@ -293,7 +294,6 @@ def _measure(
             limits = limits_of(profile, profile.actuators[index], readable, options.max_power_w)
         except ProbeError as problem:
             raise _UsageError(str(problem)) from None
-    plan = _plan(options)
     if limits is not None and target.asks and not options.yes:
         _ask(target, limits, plan)
     measuring: list[Fingerprint] = []

@@ -188,11 +188,13 @@ async def moving_quantity(probe: Probe, pace: Pace, count: int = 40) -> str | No
         changes = int(np.count_nonzero(np.diff([r.value for r in readings])))
         if changes > most:
             best, most = quantity, changes
+        if most >= count // 4:
+            break
     return best if most >= 2 else None
 
 
 async def refresh_series(
-    probe: Probe, pace: Pace, quantity: str, *, changes: int = 24, longest_s: float = 240.0
+    probe: Probe, pace: Pace, quantity: str, *, changes: int = 24, longest_s: float = 120.0
 ) -> Series:
     """Return a quantity, read as fast as allowed, until it changed often enough."""
     begin_us = probe.clock.now_us

@@ -32,6 +32,7 @@ Told = Callable[[str], None]
 _SAFE_TRIES: Final = 20
 _SCATTER_S: Final = (2.0, 4.0, 2.0, 15.0)
 """Longest pauses before set-points, in turn."""
+_EXPIRIES_ALIKE: Final = 4
 _REST_S: Final = 10.0
 """A value at rest is watched for so long."""
 _FIRST_TOLERANCE: Final = 0.01
@@ -48,9 +49,9 @@ class Plan:
     """Of the random set-points and pauses."""
     answers: int = 120
     """Requests that the answer times are taken from."""
-    idle_s: float = 90.0
+    idle_s: float = 65.0
     """Pause before what may be a slow first answer."""
-    first_answers: int = 3
+    first_answers: int = 2
     longest_gap_s: float = 4.0
     moves: int = 16
     """Set-points that are commanded."""
@@ -155,8 +156,9 @@ class Fingerprint:
         found.facts["too_early"] = "busy" if pace.busy else "ignore"
         self._tell(f"first answer after {plan.idle_s:g} s without requests")
         await self._estimate("first_answer_s", self._first_answer)
-        self._tell("refresh of values")
-        await self._estimate("refresh_s", self._refresh_at_rest)
+        if self.limits is None:
+            self._tell("refresh of values")
+            await self._estimate("refresh_s", self._refresh_at_rest)
 
     async def _gap(self) -> Estimate:
         pace = self._pace
@@ -208,8 +210,8 @@ class Fingerprint:
         resting = await self._watched(limits, _REST_S)
         # Until it is known better: what moves by less than this may be anything.
         self._noise = max(self._restless(resting), _FIRST_TOLERANCE * limits.span)
-        await self._move(limits, limits.safe)
-        self._moves.clear()
+        await self._command(limits, limits.safe)
+        await experiments.sleep(self.probe, 2 * self.plan.still_s)
         first = await self._move(limits, self._level(limits, up=True))
         values = [r.value for r in first.readings]
         if max(values) - min(values) <= 2 * self._tolerance(limits):

@@ -11,6 +11,10 @@ import pytest
 from wattbench.hil.devices.emulated import EmulatedDevice
 from wattbench.hil.devices.model import DeviceProfile
 from wattbench.hil.devices.standalone import StandaloneSource
+from wattbench.hil.fingerprint.limits import limits_of
+from wattbench.hil.fingerprint.modbus_probe import ModbusProbe
+from wattbench.hil.fingerprint.profile import blind
+from wattbench.hil.fingerprint.session import Findings, Fingerprint, Plan
 from wattbench.hil.modbus.client import ModbusClient
 from wattbench.hil.modbus.server import ModbusServer
 from wattbench.sim.clock import VirtualClock
@@ -25,7 +29,11 @@ def heater(**changes: Any) -> DeviceProfile:
         {
             "name": "test-heater",
             "kind": "heater",
-            "identity": {"manufacturer": "Test", "model": "Heater", "serial": changes.get("serial", "1")},
+            "identity": {
+                "manufacturer": "Test",
+                "model": "Heater",
+                "serial": changes.get("serial", "1"),
+            },
             "ratings": {"power_w": HIGH_W, "volume_l": 5000},
             "timing": timing,
             "actuators": [
@@ -58,7 +66,7 @@ def drawn(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
         "answer_s": float(rng.uniform(0.005, 0.08)),
         "answer_spread_s": float(rng.choice([0.0, rng.uniform(0.002, 0.05)])),
         "first_answer_s": float(rng.choice([0.0, rng.uniform(0.3, 2.0)])),
-        "idle_s": float(rng.uniform(20, 80)),
+        "idle_s": float(rng.uniform(20, 60)),
         "min_gap_s": float(rng.choice([0.0, rng.uniform(0.02, 0.5)])),
         "min_command_gap_s": float(rng.choice([0.0, rng.uniform(0.6, 2.0)])),
         "too_early": str(rng.choice(["ignore", "busy"])),
@@ -75,25 +83,50 @@ def drawn(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     return timing, actuator
 
 
-@pytest.fixture
-def emulated():
-    """Return a function that runs a coroutine function of a client on an emulated device."""
+class Watched(StandaloneSource):
+    """Remembers what was commanded."""
 
-    def run(profile: DeviceProfile, work, *, one_way_us: int = 100) -> SimpleNamespace:
-        with VirtualClock() as clock:
-            source = StandaloneSource(profile, seed=3)
-            device = EmulatedDevice(profile, source, clock, phase_us=123_457)
-            server = ModbusServer(clock, {1: device})
+    def __init__(self, profile: DeviceProfile, seed: int) -> None:
+        super().__init__(profile, seed)
+        self.commands: list[tuple[float, float]] = []
 
-            async def session():
-                client = ModbusClient.in_memory(
-                    clock, server.protocol, name="heater", one_way_us=one_way_us, timeout_s=2.0
-                )
-                return await work(clock, client)
+    def command(self, quantity: str, value: float, t_us: int) -> None:
+        self.commands.append((t_us / 1e6, value))
+        super().command(quantity, value, t_us)
 
-            result = clock.run(session())
-            return SimpleNamespace(
-                result=result, device=device, source=source, now_us=clock.now_us
+
+class Bench:
+    """One emulated device and what measures it."""
+
+    def __init__(self, profile: DeviceProfile, seed: int = 1) -> None:
+        self.profile, self.seed = profile, seed
+        self.clock = VirtualClock()
+        self.source = Watched(profile, seed)
+        self.device = EmulatedDevice(profile, self.source, self.clock, phase_us=123_457)
+        self.server = ModbusServer({1: self.device}, self.clock)
+        self.session: Fingerprint | None = None
+
+    def measure(
+        self, *, passive: bool = False, highest: float | None = None, **plan: Any
+    ) -> Findings:
+        told = blind(self.profile)
+        probe_limits = None
+        if not passive:
+            probe_limits = limits_of(told, told.actuators[0], ("power_w",), highest)
+
+        async def work() -> Findings:
+            client = ModbusClient.in_memory(
+                self.clock, self.server.protocol, name="heater", one_way_us=100, timeout_s=2.0
             )
+            probe = ModbusProbe(self.clock, client, told, 1)
+            plan.setdefault("seed", self.seed)
+            self.session = Fingerprint(probe, probe_limits, Plan(**plan))
+            return await self.session.run()
 
-    return run
+        with self.clock:
+            return self.clock.run(work())
+
+
+@pytest.fixture
+def devices() -> SimpleNamespace:
+    return SimpleNamespace(heater=heater, drawn=drawn, bench=Bench, high_w=HIGH_W)
