@@ -27,7 +27,7 @@ class ScenarioValidation(Validation[Scenario]):
 
     def _missing_more(self) -> None:
         slot = slot_of(PlantConfig)
-        plant = self._root.value.get("plant")
+        plant = self._root.child("plant")
         keys = plant.value if plant is not None else None
         if len(slot.members) == 1 and isinstance(keys, dict) and DISCRIMINATOR not in keys:
             self._report(("plant", DISCRIMINATOR), messages.missing_kind(slot))

@@ -90,6 +90,17 @@ def _mean_voltage(number: _Number) -> float | None:
     return float(total) / 3.0 if isinstance(total, float) else None
 
 
+def _battery_state(number: _Number) -> str | None:
+    """Return what a battery does; its power is that of the device unless it has one of its own."""
+    soc, watts = number("soc"), number("battery_power_w")
+    watts = number("power_w") if watts is None else watts
+    if soc is None or watts is None:
+        return None
+    if abs(watts) > 1.0:
+        return "discharging" if watts > 0 else "charging"
+    return "empty" if soc <= 0.0 else "full" if soc >= 1.0 else "holding"
+
+
 def _running(words: tuple[str, str]) -> _Formula:
     def formula(number: _Number) -> str | None:
         watts = number("power_w")
@@ -117,6 +128,7 @@ _FORMULAS: Final[dict[str, _Formula]] = {
     "power_factor": _power_factor("power_w", "apparent_power_va"),
     "available_energy_wh": _product("soc", "capacity_wh"),
     "battery_soc": _scaled("soc"),
+    "battery_state": _battery_state,
     "dc_power_w": _scaled("power_w"),
     "dc_current_a": _quotient("dc_power_w", "dc_voltage_v"),
     # Sensors further down the tank are colder.

@@ -196,7 +196,7 @@ class EmulatedDevice:
     def _build_behaviours(self, seed: int) -> tuple[Behaviour, ...]:
         dogs = [a for a in self.profile.actuators if a.watchdog and not a.watchdog.reversion]
         found: list[Behaviour] = [QuantityWatchdog(self, actuator, seed) for actuator in dogs]
-        return (*found, *controls_of(self, self.profile))
+        return (*found, *controls_of(self, self.profile, seed))
 
     def _begin(self, t_us: int, *, busy: bool = True) -> None:
         if busy and self._pace.busy(t_us):

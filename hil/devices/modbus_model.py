@@ -120,7 +120,7 @@ class Point(_Meaning, _Place):
     missing: int | None = None
     """Raw number that means: no value; null: every number is a value."""
     shows: str | None = None
-    """Name of a register whose value it shows: what was written there; null: it is measured."""
+    """Register, or point that is written, whose value it shows; null: it is measured."""
 
 
 class Register(_Place):
@@ -240,8 +240,10 @@ class ModbusMap(Model):
                 raise _fault(
                     "'{name}' is there twice; allowed: once", (section, index), names[index]
                 )
+        written = {point.quantity for point in self.points if "w" in point.access}
         for index, point in enumerate(self.points):
-            for name in (point.scale_register, point.shows, *point.also):
+            shown = None if point.shows in written else point.shows
+            for name in (point.scale_register, shown, *point.also):
                 if name is not None and name not in named:
                     raise _fault("there is no register '{name}'", ("points", index), name)
         taken: dict[tuple[str, int, str], str] = {}

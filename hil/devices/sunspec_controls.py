@@ -12,6 +12,7 @@ from typing import Final
 
 from .model import DeviceProfile
 from .watchdogs import Panel, Timer
+from .waves import share
 
 _RAMP_STEP_US: Final = 200_000
 
@@ -26,6 +27,8 @@ class ControlNames:
     """Bits of `enable` that enable it."""
     revert_s: str | None = None
     ramp_s: str | None = None
+    window_s: str | None = None
+    """Register with the time within which it starts, at random."""
     revert_value: str | None = None
     revert_enable: str | None = None
     remaining: str | None = None
@@ -36,12 +39,18 @@ class ControlNames:
 
 
 CONTROLS: Final = (
-    ControlNames(value="123.Conn", enable=None, revert_s="123.Conn_RvrtTms"),
+    ControlNames(
+        value="123.Conn",
+        enable=None,
+        revert_s="123.Conn_RvrtTms",
+        window_s="123.Conn_WinTms",
+    ),
     ControlNames(
         value="123.WMaxLimPct",
         enable="123.WMaxLim_Ena",
         revert_s="123.WMaxLimPct_RvrtTms",
         ramp_s="123.WMaxLimPct_RmpTms",
+        window_s="123.WMaxLimPct_WinTms",
     ),
     ControlNames(
         value="124.OutWRte",
@@ -49,6 +58,7 @@ CONTROLS: Final = (
         mask=2,
         revert_s="124.InOutWRte_RvrtTms",
         ramp_s="124.InOutWRte_RmpTms",
+        window_s="124.InOutWRte_WinTms",
     ),
     ControlNames(
         value="124.InWRte",
@@ -56,6 +66,7 @@ CONTROLS: Final = (
         mask=1,
         revert_s="124.InOutWRte_RvrtTms",
         ramp_s="124.InOutWRte_RmpTms",
+        window_s="124.InOutWRte_WinTms",
     ),
     ControlNames(
         value="704.WMaxLimPct",
@@ -81,7 +92,9 @@ CONTROLS: Final = (
 class SunspecControl:
     """One set-point of a SunSpec device with its enable, ramp and reversion."""
 
-    def __init__(self, panel: Panel, names: ControlNames, profile: DeviceProfile) -> None:
+    def __init__(
+        self, panel: Panel, names: ControlNames, profile: DeviceProfile, seed: int
+    ) -> None:
         self._panel = panel
         self._names = names
         known = {item.name: item for item in panel.map.fields}
@@ -98,6 +111,7 @@ class SunspecControl:
                 names.enable,
                 names.revert_s,
                 names.ramp_s,
+                names.window_s,
                 names.mode,
                 names.percent,
             )
@@ -107,6 +121,9 @@ class SunspecControl:
         self._known = known
         self._timer = Timer()
         self._step = Timer()
+        self._wait = Timer()
+        self._seed = seed
+        self._count = 0
         self._driven: float | None = None
         self._from = (0, 0.0)
         self._to = (0, 0.0)
@@ -140,7 +157,13 @@ class SunspecControl:
             self._timer.start(t_us, self._number(self._names.revert_s))
         else:
             self._timer.stop()
-        self._go(self._target(), t_us)
+        window_s = self._number(self._names.window_s)
+        if window_s > 0:
+            self._count += 1
+            self._wait.start(t_us, window_s * share(self._seed, self._names.value, self._count))
+        else:
+            self._wait.stop()
+            self._go(self._target(), t_us)
         self.latch(t_us)
 
     def requested(self, t_us: int) -> None:
@@ -165,13 +188,13 @@ class SunspecControl:
     def advance(self, t_us: int) -> None:
         """Climb the ramp and revert, each when it is due."""
         while True:
-            step_us, revert_us = self._step.at_us, self._timer.at_us
-            first = min((at for at in (step_us, revert_us) if at is not None), default=None)
+            first = self.due_us()
             if first is None or first > t_us:
                 return
-            if first == revert_us:
-                self._timer.stop()
+            if self._timer.take(first) is not None:
                 self._revert(first)
+            elif self._wait.take(first) is not None:
+                self._go(self._target(), first)
             else:
                 self._climb(first)
 
@@ -197,12 +220,13 @@ class SunspecControl:
             left = int(self._number(names.enable)) & ~names.mask
             self._panel.set(names.enable, float(left))
         self._step.stop()
+        self._wait.stop()
         self._drive(self._target(), t_us)
 
     def due_us(self) -> int | None:
         """Return when it next does something by itself."""
-        times = [at for at in (self._timer.at_us, self._step.at_us) if at is not None]
-        return min(times, default=None)
+        timers = (self._timer, self._step, self._wait)
+        return min((timer.at_us for timer in timers if timer.at_us is not None), default=None)
 
     def latch(self, t_us: int) -> None:
         """Show the reversion time that is left."""
@@ -212,16 +236,16 @@ class SunspecControl:
 
     def reset(self, t_us: int) -> None:
         """Forget everything: the registers are at their defaults again."""
-        self._timer.stop()
-        self._step.stop()
+        for timer in (self._timer, self._step, self._wait):
+            timer.stop()
         if self._driven is not None:
             self._panel.drive(self._quantity, self._idle, t_us)
         self._driven = None
 
 
-def controls_of(panel: Panel, profile: DeviceProfile) -> tuple[SunspecControl, ...]:
+def controls_of(panel: Panel, profile: DeviceProfile, seed: int) -> tuple[SunspecControl, ...]:
     """Return the controls of a profile: those whose value is a quantity that can be written."""
     writable = {item.name for item in panel.map.fields if item.writable and item.quantity}
     return tuple(
-        SunspecControl(panel, names, profile) for names in CONTROLS if names.value in writable
+        SunspecControl(panel, names, profile, seed) for names in CONTROLS if names.value in writable
     )

@@ -97,7 +97,7 @@ def test_every_point_reads_as_we_decode_it(name: str) -> None:
         for item in fields.resolve(profile).fields
         if item.quantity
     }
-    values["state"] = "producing"
+    values |= {"state": "producing", "battery_state": "holding"}
     theirs, device = serve(name, ConstantSource(values), visit)
     ours = {item.name: item for item in device.map.fields if not item.name.startswith("sunspec.")}
     assert theirs.keys() == {name for name, item in ours.items() if item.type != "pad"}

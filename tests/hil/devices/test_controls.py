@@ -201,3 +201,25 @@ def test_reset_ends_all_control(battery: Bench) -> None:
     count = len(battery.commands)
     assert battery.at(60).read("704.WSetEna") == 0
     assert len(battery.commands) == count
+
+
+def test_all_of_a_limit_in_one_write(inverter: Bench) -> None:
+    """Value, window, reversion time, ramp and enable stand side by side, and clients use that."""
+    place = inverter.map.named["123.WMaxLimPct"].address
+    words = (2500, 0, 30, 0, 1)
+    data = b"".join(word.to_bytes(2, "big") for word in words)
+    inverter.device.write_registers(place, data, 0, 16)
+    assert inverter.commands == [("power_limit_w", 2500.0, 0)]
+    inverter.at(31).read("power_w")
+    assert inverter.commands[1:] == [("power_limit_w", 10000.0, 30 * S)]
+
+
+def test_a_window_delays_the_start(inverter: Bench) -> None:
+    inverter.write("123.WMaxLimPct_WinTms", 20)
+    inverter.write("power_limit_w", 3000)
+    inverter.write("123.WMaxLim_Ena", 1)
+    assert inverter.commands == []
+    inverter.at(21).read("power_w")
+    quantity, value, t_us = inverter.commands[-1]
+    assert (quantity, value) == ("power_limit_w", 3000.0)
+    assert 0 < t_us <= 20 * S
