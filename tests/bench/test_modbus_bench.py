@@ -190,9 +190,7 @@ def test_server_cost(benchmark, tmp_path):
         benchmark.extra_info[f"{name}_ns_a_request"] = 1000 * cost_us
     benchmark.extra_info["pymodbus_over_ours_percent"] = 100 * best["pymodbus"] / best["ours"]
     if libmodbus is not None:
-        benchmark.extra_info["ours_over_libmodbus_percent"] = (
-            100 * best["ours"] / best["libmodbus"]
-        )
+        benchmark.extra_info["ours_over_libmodbus_percent"] = 100 * best["ours"] / best["libmodbus"]
     else:
         print("libmodbus's server: skipped, cc or libmodbus-dev is missing")
 
