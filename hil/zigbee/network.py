@@ -255,7 +255,7 @@ class Network:
     def upstream(
         self, device: EndDevice, message: RadioMessage, sent_us: int, arrival_us: int | None = None
     ) -> None:
-        """Send from a device to the coordinator; `arrival_us` (`NEVER`: lost) overrules the radio."""
+        """Send from a device to the coordinator; a given arrival overrules the radio."""
         at_us = arrival_us
         if at_us is None:
             at_us = self.mesh.upstream(sent_us, device.ieee, message)
