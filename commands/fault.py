@@ -125,6 +125,7 @@ def _seconds(text: str | None) -> float | None:
 
 def _lines(targets: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
+    possible: dict[str, list[str]] = {}
     for row in targets:
         where = f", unit {row['unit']}" if row["unit"] is not None else ""
         place = f"device on {row['bus']}{where}" if row["device"] else row["kind"]
@@ -138,5 +139,7 @@ def _lines(targets: Sequence[Mapping[str, Any]]) -> list[str]:
             left = "" if fault["left_s"] is None else f", {fault['left_s']:.0f} s left"
             bent = "" if fault["frames_bent"] is None else f", {fault['frames_bent']} frames bent"
             lines.append(f"  on: {' '.join([fault['kind'], *details])}{left}{bent}")
-        lines.append(f"  possible: {', '.join(row['possible'])}")
+        possible.setdefault(", ".join(row["possible"]), []).append(row["target"])
+    for kinds, names in possible.items():
+        lines += ["", f"possible on {', '.join(names)}:", f"  {kinds}"]
     return lines
