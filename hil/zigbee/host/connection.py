@@ -76,6 +76,8 @@ class Connection:
         self.coordinator: Coordinator | None = None
         self.counters = Counters()
         self.handlers: dict[int, Callable[[bytes, int], None]] = {mt.SYS_RESET_IND: self._reset}
+        self.on_up: Callable[[], None] = lambda: None
+        """Called whenever the network is up, at first and again."""
 
     async def open(self, connect: Connect) -> None:
         """Connect and bring the network up; raises `RigError` when that cannot be done."""
@@ -172,6 +174,7 @@ class Connection:
             )
         self.coordinator = found
         self.state = "up"
+        self.on_up()
         self._down_since_us = -1
         self._schedule_ping()
 

@@ -21,6 +21,10 @@ class Device:
     heard_us: int = -1
     """When anything last came from it; −1: never."""
     lqi: int = 0
+    doubtful: bool = False
+    """Whether the last message to it did not arrive: its short address may be another one."""
+    sought_us: int = -1
+    """When it was looked for last, because of that; −1: never."""
     descriptor: NodeDescriptor | None = None
     endpoints: dict[int, SimpleDescriptor] = field(default_factory=dict)
     interviewed: bool = False
@@ -84,7 +88,7 @@ class DeviceTable:
             device = self._by_ieee[ieee] = Device(ieee, nwk)
         elif self._by_nwk.get(device.nwk) is device:
             del self._by_nwk[device.nwk]
-        device.nwk, device.present = nwk, True
+        device.nwk, device.present, device.doubtful = nwk, True, False
         self._by_nwk[nwk] = device
         return device
 

@@ -20,7 +20,7 @@ from .connection import Connection, HostSettings
 from .devices import Device, DeviceTable
 from .network import Network
 from .receiving import Receiver
-from .sending import TABLE_FULL, RefusedError, Sender
+from .sending import TABLE_FULL, DeviceError, RefusedError, Sender
 
 __all__ = ["ALL_ENDPOINTS", "DEFAULT_RESPONSE", "HostSettings", "ZigbeeHost"]
 
@@ -46,6 +46,7 @@ class ZigbeeHost(Connection):
         self.devices = DeviceTable()
         self.network = Network(self)
         self.receiver = Receiver(clock, self.devices, self.sender, self.network.look_up)
+        self.on_up = self.network.came_back
         self.handlers |= {
             mt.AF_INCOMING_MSG: self.receiver.incoming,
             mt.AF_DATA_CONFIRM: lambda data, _: self.sender.confirmed(data),
@@ -92,7 +93,7 @@ class ZigbeeHost(Connection):
         answer came, `RigError` when the coordinator is given up.
         """
         self.check()
-        device = self.devices.get(ieee) or await self.network.find(ieee)
+        device = await self.network.find(ieee)
         frame = ZclFrame(
             sequence=self.sender.next_sequence(device.nwk),
             command=command,
@@ -105,17 +106,21 @@ class ZigbeeHost(Connection):
             retry = self._settings.retry
             timeout_s = retry.sleepy_timeout_s if device.sleepy else retry.timeout_s
         again_s = self._settings.retry.again_s if harmless and not device.sleepy else None
-        answer = await self.sender.call(
-            device.nwk,
-            device.endpoint_with(cluster) if endpoint is None else endpoint,
-            cluster,
-            frame,
-            response,
-            timeout_s=timeout_s,
-            attempts=attempts,
-            again_s=again_s,
-            name=_name(device),
-        )
+        try:
+            answer = await self.sender.call(
+                device.nwk,
+                device.endpoint_with(cluster) if endpoint is None else endpoint,
+                cluster,
+                frame,
+                response,
+                timeout_s=timeout_s,
+                attempts=attempts,
+                again_s=again_s,
+                name=_name(device),
+            )
+        except DeviceError:
+            device.doubtful = True
+            raise
         if answer.is_default_response and answer.payload[1]:
             status = answer.payload[1]
             raise RefusedError(

@@ -1,13 +1,15 @@
 """Who is in the network and where: joins, announces, leaves, and finding devices by address.
 
 Short addresses change; a device is known by its IEEE address. After a start the host knows nobody:
-devices are found when they are asked for, or when a message comes from an address that nobody is
-known to have.
+devices are found when they are asked for, in the stick's memory or else by asking the network, or
+when a message comes from an address that nobody is known to have. A device that was not reached is
+looked for again before the next message to it, once in a while.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +23,7 @@ from ..mt_messages import (
     LeaveIndication,
     TcDeviceJoined,
 )
+from .addresses import StickAddresses
 from .devices import Device
 from .link import LinkError
 from .sending import NoAnswerError, RefusedError
@@ -46,6 +49,7 @@ class Network:
     def __init__(self, host: ZigbeeHost) -> None:
         """Serve a host; its table is `host.devices`."""
         self._host = host
+        self._stick = StickAddresses(host.srsp)
         self._asked_us: dict[int, int] = {}
         self._look_ups: set[asyncio.Task[None]] = set()
         self.on_device: list[DeviceCallback] = []
@@ -60,19 +64,39 @@ class Network:
             raise LinkError(f"the coordinator lets nobody join ({answer.hex()})")
 
     async def find(self, ieee: int) -> Device:
-        """Return the device with an IEEE address, asking the network where it is.
+        """Return the device with an IEEE address; the stick or the network says where it is.
 
-        Raises `NoAnswerError` when nobody answers.
+        Raises `NoAnswerError` when nobody knows.
         """
         known = self._host.devices.get(ieee)
         if known is not None and known.present:
+            if known.doubtful:
+                await self._find_again(known)
             return known
+        if known is None:
+            nwk = await self._stick.look_up(ieee)
+            if nwk is not None and self._host.devices.at(nwk) is None:
+                return self._host.devices.place(ieee, nwk)
+        return await self._search(ieee, _ATTEMPTS)
+
+    async def _find_again(self, device: Device) -> None:
+        """Ask the network, unless that was done lately, where a device is that was not reached."""
+        now_us = self._host.clock.now_us
+        device.doubtful = False
+        if device.sought_us >= 0 and now_us - device.sought_us < _LOOK_UP_PAUSE_US:
+            return
+        device.sought_us = now_us
+        with contextlib.suppress(NoAnswerError):  # then it is where it was, or nowhere
+            await self._search(device.ieee, 1)
+
+    async def _search(self, ieee: int, attempts: int) -> Device:
         address = u64(ieee)
         data = await self._ask(
             mt.ZDO_NWK_ADDR_REQ,
             address + u8(0) + u8(0),
             lambda answer: answer[1:9] == address,
             f"device {ieee_text(ieee)}",
+            attempts,
         )
         r = Reader(data, "ZDO_NWK_ADDR_RSP")
         if r.u8() != zdo.SUCCESS:
@@ -119,9 +143,14 @@ class Network:
             )
         return answer[3:]
 
+    def came_back(self) -> None:
+        """Take note that the stick was away: it may know other addresses now."""
+        self._stick.forget()
+
     def joined(self, data: bytes, _t_us: int) -> None:
         """Take ZDO_TC_DEV_IND: a device has joined, and will announce itself."""
         message = TcDeviceJoined.decode(data)
+        self._stick.forget()
         self._tell("joined", self._host.devices.place(message.ieee, message.nwk))
 
     def announced(self, data: bytes, t_us: int) -> None:
@@ -177,10 +206,15 @@ class Network:
             pass  # the next message from it asks again
 
     async def _ask(
-        self, command: int, data: bytes, condition: Callable[[bytes], bool], name: str
+        self,
+        command: int,
+        data: bytes,
+        condition: Callable[[bytes], bool],
+        name: str,
+        attempts: int = _ATTEMPTS,
     ) -> bytes:
         """Send a ZDO request and return the indication that answers it."""
-        for _ in range(_ATTEMPTS):
+        for _ in range(attempts):
             future = self._host.expect(command + _ANSWER, condition)
             try:
                 answer = await self._host.srsp(command, data)
@@ -192,7 +226,7 @@ class Network:
                 continue
             finally:
                 future.cancel()
-        raise NoAnswerError(f"{name} gave no answer to {command:04x} ({_ATTEMPTS} attempts)")
+        raise NoAnswerError(f"{name} gave no answer to {command:04x} ({attempts} attempts)")
 
     def _tell(self, event: str, device: Device) -> None:
         for callback in self.on_device:

@@ -298,6 +298,67 @@ def test_answers_from_another_device_endpoint_or_cluster_are_not_taken(run, znp)
     run(work)
 
 
+# Where devices are
+
+
+def test_the_stick_is_asked_where_a_device_is_before_the_network(run, znp) -> None:
+    async def work(b):
+        b.stick.devices[NWK] = znp.obedient
+        b.stick.answers[0x2740] = lambda data: u16(NWK) if data == u64(znp.PLUG) else u16(0xFFFE)
+        await b.host.request(znp.PLUG, zcl.ON_OFF, 0x01)
+        assert mt.ZDO_NWK_ADDR_REQ not in commands(b)
+        with pytest.raises(NoAnswerError):
+            await b.host.request(znp.HEATER, zcl.ON_OFF, 0x01)
+        assert mt.ZDO_NWK_ADDR_REQ in commands(b)
+
+    run(work)
+
+
+def test_a_stick_without_that_command_has_a_table(run, znp) -> None:
+    empty = b"\x00\xff\xff\xff" + b"\xff" * 8
+    entries = {0: empty, 1: b"\x03\xff" + u16(NWK) + u64(znp.PLUG)}
+
+    async def work(b):
+        b.stick.devices[NWK] = znp.obedient
+
+        def refuse(data):
+            b.stick.send(mt.RPC_ERROR, bytes((2, 0x27, 0x40)))
+
+        def table(data):
+            entry = entries.get(int.from_bytes(data[3:5], "little"))
+            return b"\x09\x00" if entry is None else b"\x00\x0c" + entry
+
+        b.stick.answers |= {0x2740: refuse, mt.SYS_NVX_READ: table}
+        await b.host.request(znp.PLUG, zcl.ON_OFF, 0x01)
+        await b.host.request(znp.PLUG, zcl.ON_OFF, 0x01)
+        assert commands(b).count(mt.SYS_NVX_READ) == 3
+        assert mt.ZDO_NWK_ADDR_REQ not in commands(b)
+
+    run(work)
+
+
+def test_a_device_that_moved_is_found_again(run, znp) -> None:
+    async def work(b):
+        plug = with_plug(b, znp)
+        await b.host.request(plug, zcl.ON_OFF, 0x01)
+        del b.stick.devices[NWK], b.stick.nodes[NWK]
+        b.stick.nodes[0x7777] = plug
+        b.stick.devices[0x7777] = znp.obedient
+        with pytest.raises(NoAnswerError):
+            await b.host.request(plug, zcl.ON_OFF, 0x01)
+        await b.host.request(plug, zcl.ON_OFF, 0x01)
+        assert b.host.devices.get(plug).nwk == 0x7777
+        # One that is gone is not looked for each time.
+        del b.stick.devices[0x7777], b.stick.nodes[0x7777]
+        before = commands(b).count(mt.ZDO_NWK_ADDR_REQ)
+        for _ in range(3):
+            with pytest.raises(NoAnswerError):
+                await b.host.request(plug, zcl.ON_OFF, 0x01)
+        assert commands(b).count(mt.ZDO_NWK_ADDR_REQ) == before
+
+    run(work)
+
+
 # What devices send
 
 
