@@ -61,7 +61,8 @@ class Bridge:
         self._names: set[str] = set()
         self._down_since_us: int | None = None
         self._failure: RigError | None = None
-        self._list_age = 0
+        self._listed = False
+        """Whether the devices were told on this connection."""
         self.online = False
         """What ``bridge/state`` said last, on a connection that stands."""
         self.info: dict[str, Any] = {}
@@ -73,6 +74,8 @@ class Bridge:
         self.reconnects = 0
         self.ignored = 0
         """Messages that were no sense: not JSON, too long, unknown topics."""
+        self.on_devices: Callable[[], None] = lambda: None
+        """Called when the device list came anew: names and devices may have changed."""
         self.on_state: StateCallback = lambda name, state, t_us, retained: None
         self.on_problem: Callable[[str], None] = lambda text: None
 
@@ -99,7 +102,7 @@ class Bridge:
             await self._wait(lambda: self.online, limit_us, self._offline_text)
             await self._health(limit_us)
             await self._wait(
-                lambda: self._list_age > 0, limit_us, lambda: "told no device list (bridge/devices)"
+                lambda: self._listed, limit_us, lambda: "told no device list (bridge/devices)"
             )
         except BaseException:
             await self.close()
@@ -126,7 +129,7 @@ class Bridge:
 
     async def publish(self, topic: str, payload: Mapping[str, Any]) -> None:
         """Publish below the base topic; raises `ReadingError` while the bridge is away."""
-        self.check()
+        self.check(asking=topic.startswith("bridge/"))
         session = self._session
         assert session is not None
         try:
@@ -164,14 +167,20 @@ class Bridge:
             raise ReadingError(f"zigbee2mqtt refuses '{name}': {answer.get('error', 'no reason')}")
         return answer.get("data")
 
-    def check(self) -> None:
-        """Raise `RigError` when the bridge was given up, `ReadingError` while it is away."""
+    def check(self, asking: bool = False) -> None:
+        """Raise `RigError` when the bridge was given up, `ReadingError` while it is away.
+
+        While it has not told its devices on this connection, it can be asked, but nobody knows
+        whom a name means.
+        """
         if self._failure is not None:
             raise self._failure
         if self._session is None:
             raise ReadingError("the MQTT broker is away; connecting again")
         if not self.online:
             raise ReadingError("zigbee2mqtt is offline")
+        if not self._listed and not asking:
+            raise ReadingError("zigbee2mqtt has not told its devices yet")
 
     async def _keep_up(self) -> None:
         """Receive for ever; connect again when the broker is lost, until that takes too long."""
@@ -276,6 +285,7 @@ class Bridge:
         self._changed.set()
 
     async def _drop(self) -> None:
+        self._listed = False
         session, self._session = self._session, None
         if session is not None:
             with contextlib.suppress(BrokerError):
@@ -307,8 +317,9 @@ class Bridge:
         elif topic == "devices" and isinstance(content, list):
             named = [one for one in content if isinstance(one, dict)]
             self.devices = {str(one.get("friendly_name")): one for one in named}
-            self._list_age += 1
+            self._listed = True
             self._changed.set()
+            self.on_devices()
         elif topic.startswith("response/") and isinstance(content, dict):
             future = self._pending.get(str(content.get("transaction")))
             if future is not None and not future.done():

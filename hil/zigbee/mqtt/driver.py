@@ -13,6 +13,7 @@ of unknown age and count for nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
@@ -75,6 +76,8 @@ class MqttDevice:
         self.rejected = 0
         """Values that cannot be: wrong type, out of range."""
         self.entry = entry
+        self.problem: RigError | None = None
+        """Why it takes no commands any more: gone from the list, or another one."""
         self._expected: list[_Expected] = []
 
     @property
@@ -145,6 +148,8 @@ class Zigbee2MqttDriver:
         self._settings = dict(devices)
         self.devices: dict[str, MqttDevice] = {}
         self._by_name: dict[str, MqttDevice] = {}
+        self._watching: asyncio.Task[None] | None = None
+        bridge.on_devices = self._told
         bridge.on_state = self._take
         bridge.on_problem = self._problem
 
@@ -171,11 +176,16 @@ class Zigbee2MqttDriver:
     async def close(self) -> None:
         """Disconnect."""
         await self.bridge.close()
+        if self._watching is not None:
+            self._watching.cancel()
         for device in self.devices.values():
             device.refuse("the driver was closed")
 
     def verify_identity(self, device_id: str) -> dict[str, Any]:
-        """Return a device's identity; raises `RigError` when it is not the expected one."""
+        """Return a device's identity; raises `RigError` when it is not the expected one.
+
+        That is what zigbee2mqtt said last; it tells its devices anew after each of its starts.
+        """
         device = self.devices[device_id]
         found = device.identity
         for key, wanted in (
@@ -246,6 +256,8 @@ class Zigbee2MqttDriver:
     ) -> asyncio.Future[int]:
         """Publish commands in one message; return the future of the confirmation of one of them."""
         device = self._device(device_id)
+        if device.problem is not None:
+            raise device.problem
         payload = {}
         for quantity, value in values.items():
             point = device.points.get(quantity)
@@ -304,6 +316,30 @@ class Zigbee2MqttDriver:
         if failure is not None:
             raise failure
         return self.devices[device_id]
+
+    def _told(self) -> None:
+        """Take a new device list: names may have moved, devices been exchanged or removed."""
+        if not self.devices:
+            return  # not open yet
+        for device_id, device in self.devices.items():
+            try:
+                device.entry = self._entry(device_id, device.settings)
+                device.problem = None
+                self.verify_identity(device_id)
+            except RigError as error:
+                device.problem = error
+                device.refuse(str(error))
+            device.name = str(device.entry.get("friendly_name"))
+        before = set(self._by_name)
+        self._by_name = {device.name: device for device in self.devices.values()}
+        fresh = set(self._by_name) - before
+        if fresh:
+            self._watching = asyncio.ensure_future(self._watch(fresh))
+
+    async def _watch(self, names: set[str]) -> None:
+        # A lost broker is told of elsewhere; after it everything is subscribed to again.
+        with contextlib.suppress(ReadingError, RigError):
+            await self.bridge.watch(names)
 
     def _take(self, name: str, state: Mapping[str, Any], t_us: int, retained: bool) -> None:
         device = self._by_name.get(name)

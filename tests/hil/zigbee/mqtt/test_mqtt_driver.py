@@ -301,6 +301,56 @@ def test_the_broker_dies_and_comes_back(z2m) -> None:
     on_bench(z2m, work)
 
 
+def test_a_name_that_now_means_another_device_gets_no_command(z2m) -> None:
+    async def work(b: Bench):
+        b.plug.name, b.dimmer.name = "other", "kitchen"
+        b.fake.devices = {device.name: device for device in (b.plug, b.dimmer)}
+        await b.fake.session.subscribe((f"{z2m.BASE}/other/set", f"{z2m.BASE}/other/get"))
+        await b.fake.come_online()
+        await asyncio.sleep(1)
+        await b.driver.write("plug", "on", 1.0)
+        assert b.plug.sets == [{"state": "ON"}]
+        assert b.dimmer.sets == []
+        assert b.driver.devices["plug"].name == "other"
+
+    on_bench(z2m, work)
+
+
+@pytest.mark.parametrize("change", ["gone", "exchanged"])
+def test_a_device_that_is_gone_or_another_one_gets_no_command(z2m, change) -> None:
+    async def work(b: Bench):
+        b.driver.devices["plug"].settings = DeviceSettings(IEEES["plug"], model="P1")
+        if change == "gone":
+            del b.fake.devices["kitchen"]
+        else:
+            b.plug.extra = {"model_id": "P9"}
+        await b.fake.come_online()
+        await asyncio.sleep(1)
+        with pytest.raises(RigError, match=r"knows no device|has model 'P9', not 'P1'"):
+            await b.driver.write("plug", "on", 1.0)
+        assert b.plug.sets == []
+        await b.driver.write("dimmer", "level", 0.5)
+        b.plug.extra = {}
+        b.fake.devices["kitchen"] = b.plug
+        await b.fake.come_online()
+        await asyncio.sleep(1)
+        await b.driver.write("plug", "on", 1.0)
+
+    on_bench(z2m, work)
+
+
+def test_no_command_goes_out_before_the_devices_are_told_anew(z2m) -> None:
+    async def work(b: Bench):
+        del b.broker.retained[f"{z2m.BASE}/bridge/devices"]
+        for session in list(b.broker.sessions):
+            session.deliver(None)
+        await asyncio.sleep(2)
+        with pytest.raises(ReadingError, match="not told its devices yet"):
+            await b.driver.write("plug", "on", 1.0)
+
+    on_bench(z2m, work)
+
+
 def test_a_broker_that_stays_away_is_given_up_and_its_attempts_are_bounded(z2m) -> None:
     async def work(b: Bench):
         connects = b.broker.connects
