@@ -16,6 +16,8 @@ from typing import Final, NamedTuple, Protocol
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 
+from ....sim.clock import ClockError
+
 _QUEUE: Final = 20_000
 """Messages that may wait for the driver; what comes on top is dropped by the client."""
 _UNAVAILABLE: Final = frozenset({3, 136})
@@ -183,6 +185,11 @@ def connector(settings: BrokerSettings) -> Connect:
             await client.__aenter__()
         except aiomqtt.MqttError as error:
             raise _connect_error(settings, error) from error
+        except ClockError as error:
+            raise BrokerRefusedError(
+                f"the MQTT broker at {settings.where} is a real one; it is reached on the wall "
+                "clock only"
+            ) from error
         return MqttSession(client, settings.where)
 
     return connect

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from wattbench.hil.modbus.tls import create_certificates
 from wattbench.hil.rig import ReadingError, RigError
 from wattbench.hil.zigbee.mqtt.bridge import Bridge, BridgeSettings
 from wattbench.hil.zigbee.mqtt.driver import DeviceSettings, Zigbee2MqttDriver
@@ -19,7 +20,7 @@ from wattbench.hil.zigbee.mqtt.session import (
     Message,
     connector,
 )
-from wattbench.sim.clock import WallClock
+from wattbench.sim.clock import VirtualClock, WallClock
 
 amqtt = pytest.importorskip("amqtt.broker")
 aiomqtt = pytest.importorskip("aiomqtt")
@@ -32,12 +33,15 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def broker(port: int, anonymous: bool = True):
+async def broker(port: int, anonymous: bool = True, tls=None):
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     logging.getLogger("transitions").setLevel(logging.CRITICAL)
     plugin = "amqtt.plugins.authentication.AnonymousAuthPlugin"
+    listener = {"type": "tcp", "bind": f"127.0.0.1:{port}"}
+    if tls is not None:
+        listener |= {"ssl": True, "certfile": str(tls.server), "keyfile": str(tls.server_key)}
     config = {
-        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+        "listeners": {"default": listener},
         "plugins": {plugin: {"allow_anonymous": anonymous}},
     }
     server = amqtt.Broker(config)
@@ -157,6 +161,33 @@ def test_credentials_come_from_the_environment_and_a_ca_means_tls() -> None:
     assert settings.where == "mqtts://broker:1883"
     given = BrokerSettings.from_environment(variables, "broker", 1883, user="you", tls=False)
     assert (given.user, given.tls) == ("you", False)
+
+
+def test_tls_verifies_who_the_broker_is(tmp_path) -> None:
+    port = free_port()
+    good, other = (create_certificates(tmp_path / name) for name in ("good", "other"))
+
+    async def work(clock):
+        async with broker(port, tls=good):
+            for files, trusted in ((good, True), (other, False)):
+                settings = BrokerSettings(port=port, tls=True, ca_path=str(files.authority))
+                if trusted:
+                    session = await connector(settings)()
+                    await session.close()
+                else:
+                    with pytest.raises(BrokerRefusedError, match=r"is not trusted.*ca_path"):
+                        await connector(settings)()
+
+    on_wall(work)
+
+
+def test_on_the_virtual_clock_there_is_no_real_broker() -> None:
+    with VirtualClock() as clock, pytest.raises(BrokerRefusedError, match="wall clock only"):
+        clock.run(open_session())
+
+
+async def open_session():
+    await connector(BrokerSettings())()
 
 
 def test_a_certificate_that_is_not_there_is_said_before_connecting() -> None:
