@@ -12,6 +12,7 @@ from wattbench.hil.rig import ReadingError, RigError
 from wattbench.hil.zigbee import heater, zcl, zcl_types
 from wattbench.hil.zigbee.devices.end_device import EndDevice
 from wattbench.hil.zigbee.host import attributes, ports
+from wattbench.hil.zigbee.host import link as link_module
 from wattbench.hil.zigbee.host.heaters import HeaterSlots
 from wattbench.hil.zigbee.host.host import HostSettings, ZigbeeHost
 from wattbench.hil.zigbee.host.link import LinkDownError, MtLink
@@ -315,9 +316,9 @@ def test_one_seed_gives_one_trace() -> None:
 # Real transports
 
 
-def on_wall(work):
+def on_wall(work, **settings):
     with WallClock() as clock:
-        site = Site(clock)
+        site = Site(clock, **settings)
         site.coordinator.formation_us = 1000
 
         async def main():
@@ -341,6 +342,22 @@ def test_over_tcp() -> None:
             await ports.tcp("127.0.0.1", number)(asyncio.Protocol())
 
     on_wall(work)
+
+
+def test_a_stick_that_falls_silent_is_pinged_and_found_out(monkeypatch) -> None:
+    monkeypatch.setattr(link_module, "TIMEOUT_S", 0.05)
+
+    async def work(s: Site):
+        await s.host.open(s.connect)
+        s.coordinator.stuck = True
+        while s.host.state == "up":
+            await asyncio.sleep(0.01)
+        s.coordinator.reset()
+        while s.host.state != "up":
+            await asyncio.sleep(0.01)
+        await s.host.close()
+
+    on_wall(work, ping_period_s=0.1)
 
 
 def test_over_a_pseudo_terminal_that_is_unplugged_and_plugged_in_again(tmp_path) -> None:
