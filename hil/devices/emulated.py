@@ -91,6 +91,8 @@ class EmulatedDevice:
 
     def hold_us(self, t_us: int, function: int) -> int | None:
         """Return how long a request that came at ``t_us`` is worked on; None: no answer."""
+        # What has become due first: a request that comes too late rearms nothing.
+        self._begin(t_us, busy=False)
         hold_us = self._pace.hold_us(t_us, function)
         if hold_us is not None:
             for behaviour in self._behaviours:

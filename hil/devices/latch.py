@@ -35,7 +35,7 @@ class _Group:
     """Fields side by side, high word first."""
 
     pack: struct.Struct
-    first: Field
+    items: tuple[Field, ...]
     quantities: tuple[str, ...]
     encoders: tuple[Encoder, ...]
 
@@ -66,7 +66,7 @@ class Latch:
         self._groups.append(
             _Group(
                 struct.Struct(">" + "".join(_CODES[item.type] for item in run)),
-                run[0],
+                tuple(run),
                 tuple(item.quantity or "" for item in run),
                 tuple(self._encoder(item) for item in run),
             )
@@ -95,9 +95,10 @@ class Latch:
                 for encode, quantity in zip(group.encoders, group.quantities, strict=True)
             ]
             try:
-                image.store(group.first, group.pack.pack(*raws))
-            except (struct.error, OverflowError):  # a float that no float32 holds
-                image.store(group.first, group.pack.pack(*(0 for _ in raws)))
+                image.store(group.items[0], group.pack.pack(*raws))
+            except (struct.error, OverflowError):  # one is a float that no float32 holds
+                for item in group.items:
+                    self._take(item, values[item.quantity or ""])
         for item in self._alone:
             self._take(item, values[item.quantity or ""])
 

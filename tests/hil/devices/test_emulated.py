@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wattbench.hil.devices import fields
+from wattbench.hil.devices.codec import CodecError
 from wattbench.hil.devices.emulated import EmulatedDevice
 from wattbench.hil.devices.source import ConstantSource, FunctionSource
 from wattbench.hil.modbus.unit import ModbusRefusal
@@ -240,3 +242,51 @@ def test_no_request_breaks_a_shipped_device(name: str, data: st.DataObject) -> N
     for quantity, value, _ in bench.commands:
         actuator = bench.profile.actuator(quantity)
         assert actuator is None or actuator.low <= value <= actuator.high
+
+
+def test_one_value_that_does_not_fit_leaves_the_others_alone() -> None:
+    source = ConstantSource({"power_w": 1e300, "voltage_a_v": 230.0})
+    bench = Bench(profile_of(points=[POWER, VOLTAGE]), source)
+    assert bench.device.read_registers("input", 0, 4, 0) == bytes(4) + float32(230.0)
+
+
+def test_what_a_device_shows_can_be_asked_without_a_bus() -> None:
+    bench = Bench("goe_charger", ConstantSource({"power_w": 3600.0}), serial="4711")
+    assert bench.device.value("power_w", S) == 3600.0
+    assert bench.device.value("serial") == "4711"
+    assert bench.device.value("current_setpoint_a") == 16.0
+    bench.write("current_setpoint_a", 8)
+    assert bench.device.value("current_setpoint_a", 2 * S) == 8.0
+    assert bench.device.value("humidity") is None
+
+
+def test_commands_go_to_functions() -> None:
+    got: list[tuple[float, int]] = []
+    source = FunctionSource(
+        {"power_setpoint_w": lambda _: 1.0},
+        {"power_setpoint_w": lambda value, t_us: got.append((value, t_us))},
+    )
+    points = [
+        {"quantity": "power_setpoint_w", "address": 0, "access": "rw"},
+        {"quantity": "enabled", "address": 1, "access": "rw"},
+    ]
+    bench = Bench(profile_of(points=points), source).at(3)
+    bench.write("power_setpoint_w", 42)
+    bench.write("enabled", 1)
+    assert got == [(42.0, 3 * S)]
+
+
+def test_what_a_driver_writes_is_checked_before_it_is_sent() -> None:
+    bench = Bench("goe_charger")
+    with pytest.raises(CodecError, match=r"5 is outside of 6 … 32"):
+        fields.writes(bench.map, "current_setpoint_a", 5.0, {})
+    with pytest.raises(CodecError, match="cannot be written"):
+        fields.writes(bench.map, "power_w", 5.0, {})
+    inverter = Bench("sunspec_inverter")
+    exponents = {"123.WMaxLimPct_SF": -2}
+    steps = fields.writes(inverter.map, "power_limit_w", 2500.0, exponents)
+    assert [(item.name, data.hex()) for item, data in steps] == [
+        ("123.WMaxLimPct", "09c4"),
+        ("123.WMaxLimPct_RvrtTms", "003c"),
+        ("123.WMaxLim_Ena", "0001"),
+    ]

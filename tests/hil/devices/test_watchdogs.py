@@ -129,3 +129,24 @@ def test_reversion_times_are_no_second_watchdog(name: str) -> None:
     bench.write(enable, 1)
     bench.at(1000).read("power_w")
     assert bench.last == ("power_limit_w", 5000.0)
+
+
+def test_a_reset_disarms_it() -> None:
+    bench = dog(timeout_s=10, value=100)
+    bench.write("power_setpoint_w", 700)
+    bench.device.reset(5 * S)
+    bench.at(60).read("power_setpoint_w")
+    assert bench.last == ("power_setpoint_w", 0.0)
+
+
+def test_once_fired_requests_do_not_rearm_it() -> None:
+    bench = Bench("keba_p30", ConstantSource({"power_w": 0.0}))
+    bench.write("failsafe_timeout", 30)
+    for t_s in (100, 110, 200, 300):
+        bench.device.hold_us(t_s * S, 3)
+        bench.at(t_s).read("power_w")
+    assert [name for name, _, _ in bench.commands] == ["current_setpoint_a"]
+    # A new command does.
+    bench.at(310).write("current_setpoint_a", 10)
+    bench.at(360).read("power_w")
+    assert [value for _, value, _ in bench.commands] == [0.0, 10.0, 0.0]
