@@ -22,6 +22,7 @@ from .link import LINKS, OTHER, TcpLink
 from .model import TapeBus, TapeError, TapeFrame, TapeHeader
 
 _FLUSH_US: Final = 1_000_000
+_NEVER_US: Final = 1 << 62
 _MONOTONIC: Final = "monotonic_ns="
 _Entry = tuple[str, Direction, int, int, bytes, str]
 
@@ -99,8 +100,9 @@ class Tape:
         self._limit = buffer_frames
         self._waiting: list[_Entry] = []
         self._now_ns: Callable[[], int] = time.monotonic_ns if header.clock == "wall" else lambda: 0
-        self._flush_us = _FLUSH_US if header.clock == "wall" else 1 << 62
-        self._due_us = self._flush_us
+        wall = header.clock == "wall"
+        self._flush_us = _FLUSH_US if wall else _NEVER_US
+        self._due_us = -_NEVER_US if wall else _NEVER_US
         try:
             self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         except OSError as problem:

@@ -36,6 +36,8 @@ from .frames import BusKind
 _CUTTING = (BusDisconnect, PortVanish, DeviceReboot)
 _KEPT_ANSWERS = 8
 _NOISE_BYTES = 32
+_NEVER = -(1 << 62)
+"""Before any time: clocks may begin before zero."""
 
 
 @dataclass(eq=False, slots=True)
@@ -61,7 +63,9 @@ class _Line:
 
     kind: BusKind
     active: list[ActiveFault] = field(default_factory=list)
-    due_us: dict[Direction, int] = field(default_factory=lambda: {"request": 0, "answer": 0})
+    due_us: dict[Direction, int] = field(
+        default_factory=lambda: {"request": _NEVER, "answer": _NEVER}
+    )
     """When the last frame of a direction arrives: none overtakes another."""
     links: list[tuple[Callable[[bytes], object], Callable[[], object]]] = field(
         default_factory=list

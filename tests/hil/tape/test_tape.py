@@ -63,14 +63,16 @@ def test_wall_time_has_monotonic_stamps_and_is_flushed_each_second(
 ) -> None:
     before_ns = time.monotonic_ns()
     path = tmp_path / "tape.pcapng"
-    tape = Tape(path, TapeHeader(0, "wall", tapes.BUSES))
-    tape.frame("lan", "request", 0, b"1")
-    assert contents(path) == []
-    tape.frame("lan", "request", 1_000_001, b"2")
+    tape = Tape(path, TapeHeader(tapes.START_US, "wall", tapes.BUSES))
+    # A clock begins before zero, while the rig is opened.
+    tape.frame("lan", "request", -6_000_000, b"1")
+    tape.frame("lan", "request", -5_500_000, b"2")
+    assert len(contents(path)) == 1
+    tape.frame("lan", "request", -4_999_999, b"3")
     # As after kill -9: nobody closed the file.
+    assert [frame.t_us for frame in TapeReader(path)] == [-6_000_000, -5_500_000, -4_999_999]
     stamps = [frame.monotonic_ns for frame in TapeReader(path)]
-    assert len(stamps) == 2
-    assert before_ns <= stamps[0] <= stamps[1] <= time.monotonic_ns()  # type: ignore[operator]
+    assert before_ns <= stamps[0] <= stamps[2] <= time.monotonic_ns()  # type: ignore[operator]
     tape.close()
 
 

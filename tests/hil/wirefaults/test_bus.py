@@ -40,6 +40,14 @@ def test_without_a_fault_frames_pass_as_they_are() -> None:
     assert faults.accepts("unheard of", 0)
 
 
+def test_clocks_begin_before_zero() -> None:
+    faults = bus_faults()
+    assert faults.quiet("tcp", -30 * S)
+    assert list(faults.answers("tcp", -30 * S, TCP)) == [Delivery(0, TCP)]
+    faults.begin(fault("bus_drop", direction="request"), "tcp")
+    assert list(faults.answers("tcp", -29 * S, TCP)) == [Delivery(0, TCP)]
+
+
 def test_a_delay_ends_and_no_frame_overtakes_another() -> None:
     faults = bus_faults()
     assert faults.quiet("tcp", 0)
