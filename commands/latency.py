@@ -263,10 +263,12 @@ def _show_gates(
                 medians.append("–")
         factor = one.factor
         between = f"{factor.low:.2f} … {factor.high:.2f}"
-        reason = f" ({one.reason})" if one.reason else ""
-        table.add_row(str(one.rule), *medians, f"{factor.value:.2f}", between, one.verdict + reason)
+        table.add_row(str(one.rule), *medians, f"{factor.value:.2f}", between, one.verdict)
     if judged:
         _print(table)
+    for one in judged:
+        if one.reason:
+            print(f"{one.rule}: {one.verdict}: {one.reason}")
 
 
 def _ms(seconds: float) -> str:
