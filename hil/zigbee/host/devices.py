@@ -18,13 +18,13 @@ class Device:
     nwk: int
     present: bool = True
     """False after it left."""
-    heard_us: int = -1
-    """When anything last came from it; −1: never."""
+    heard_us: int | None = None
+    """When anything last came from it."""
     lqi: int = 0
     doubtful: bool = False
     """Whether the last message to it did not arrive: its short address may be another one."""
-    sought_us: int = -1
-    """When it was looked for last, because of that; −1: never."""
+    sought_us: int | None = None
+    """When it was looked for last, because of that."""
     descriptor: NodeDescriptor | None = None
     endpoints: dict[int, SimpleDescriptor] = field(default_factory=dict)
     interviewed: bool = False

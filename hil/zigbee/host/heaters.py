@@ -17,7 +17,7 @@ from .. import heater, zcl, zcl_types
 from ..binary import ieee_text
 from ..mt_messages import BROADCAST_LISTENING
 from ..slots import NOT_SENT, Replies, Report
-from .attributes import read, scaling, write
+from .attributes import bind, configure_reporting, read, scaling, write
 from .devices import Device
 from .host import ALL_ENDPOINTS, ZigbeeHost
 from .sending import RefusedError
@@ -46,12 +46,15 @@ class HeaterSlots:
         host: ZigbeeHost,
         slots: Mapping[int, int],
         rated_w: Mapping[int, float] | None = None,
+        report_period_s: float | None = None,
     ) -> None:
         """Bind slots to IEEE addresses.
 
         With `rated_w`, power reports beyond 1.2 times a slot's rating (or below −5 % of it) are
-        refused.
+        refused. With `report_period_s` (whole seconds) `start` makes the heaters report their power
+        that often.
         """
+        self._report_period_s = report_period_s
         self._host = host
         self._slot_of = {ieee: slot for slot, ieee in slots.items()}
         if len(self._slot_of) != len(slots):
@@ -94,6 +97,11 @@ class HeaterSlots:
                 self._host, ieee, zcl.ELECTRICAL_MEASUREMENT, (_MULTIPLIER, _DIVISOR)
             )
             self._power_factor[slot] = scaling(scale, _MULTIPLIER, _DIVISOR)
+        if self._report_period_s is not None:
+            period_s = max(1, round(self._report_period_s))
+            record = zcl.ReportingRecord(_ACTIVE_POWER, zcl_types.INT16, period_s, period_s, 1)
+            await bind(self._host, ieee, zcl.ELECTRICAL_MEASUREMENT)
+            await configure_reporting(self._host, ieee, zcl.ELECTRICAL_MEASUREMENT, [record])
 
     async def set_power(self, powers_w: Mapping[int, float]) -> tuple[int, int]:
         """Send set-points in W by slot, at most twelve a broadcast.

@@ -83,7 +83,8 @@ class Network:
         """Ask the network, unless that was done lately, where a device is that was not reached."""
         now_us = self._host.clock.now_us
         device.doubtful = False
-        if device.sought_us >= 0 and now_us - device.sought_us < _LOOK_UP_PAUSE_US:
+        last_us = device.sought_us
+        if last_us is not None and now_us - last_us < _LOOK_UP_PAUSE_US:
             return
         device.sought_us = now_us
         with contextlib.suppress(NoAnswerError):  # then it is where it was, or nowhere

@@ -140,6 +140,21 @@ def test_heaters_get_their_slots_and_acknowledge() -> None:
     on_site(work)
 
 
+def test_heaters_report_their_power_when_asked_to() -> None:
+    async def work(s: Site):
+        slots = HeaterSlots(s.host, {k: HEATER + k for k in range(3)}, report_period_s=5.0)
+        await slots.start()
+        await slots.set_power({0: 1000.0, 1: 0.0, 2: 3000.0})
+        await asyncio.sleep(30)
+        reports = slots.power_reports
+        assert reports[0].value == pytest.approx(1000, abs=20)
+        assert reports[1].value == pytest.approx(0, abs=20)
+        assert reports[2].value == pytest.approx(3000, abs=60)
+        assert all(s.clock.now_us - one.received_us < 7 * S for one in reports.values())
+
+    on_site(work)
+
+
 def test_a_heater_that_is_not_there_is_an_error_of_the_rig() -> None:
     async def work(s: Site):
         s.devices[HEATER + 1].vanish()
