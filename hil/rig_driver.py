@@ -35,6 +35,8 @@ from .zigbee.slots import Report
 
 NO_ANSWER: Final = 3
 """Status of a command that a device on a wire did not confirm."""
+_SWITCH: Final = "enabled"
+"""What pauses a charger."""
 _ATTEMPTS: Final = 3
 _PAUSE_S: Final = 0.3
 
@@ -54,28 +56,40 @@ class PowerLink(Protocol):
 
 
 class WiredActuator:
-    """An actuator that a Modbus device is."""
+    """An actuator that a Modbus device is.
+
+    A charger is paused below its smallest current, by the switch that it has for that.
+    """
 
     def __init__(self, place: int, actuator: Actuator, device: ModbusDevice) -> None:
         """Find out which quantity of the device is its set-point; raises `RigError` for none."""
         self.place, self.device = place, device
         self.quantity, self._per_w = _set_point(actuator, device)
+        point = resolve(device.profile).writing(self.quantity)
+        low = 0.0 if point is None or point.low is None else point.low
+        pauses = low > 0.0 and resolve(device.profile).writing(_SWITCH) is not None
+        self._least = low if pauses else -math.inf
         self._level: float | None = None
         self._written_us = 0
 
     async def write(self, power_w: float, now_us: int, refresh_us: int) -> bool:
         """Write a set-point unless the device holds it already; return whether it was written."""
         level = power_w * self._per_w
+        # A little less than it takes, by rounding, is what it takes.
+        level = 0.0 if level < self._least * (1.0 - 1e-9) else max(level, self._least)
         if level == self._level and now_us - self._written_us < refresh_us:
             return False
-        self._level = None
-        await self.device.write(self.quantity, level)
+        before, self._level = self._level, None
+        if math.isinf(self._least):
+            await self.device.write(self.quantity, level)
+        elif level < self._least:
+            await self.device.write(_SWITCH, 0.0)
+        else:
+            await self.device.write(self.quantity, level)
+            if before is None or before < self._least:
+                await self.device.write(_SWITCH, 1.0)
         self._level, self._written_us = level, now_us
         return True
-
-    def forget(self) -> None:
-        """Write the next set-point whatever the device is thought to hold."""
-        self._level = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,7 +225,9 @@ class _Builder:
 
     def _event(self, device: str, kind: str, data: Mapping[str, Any]) -> None:
         if self._driver is not None:
-            self._driver.device_event(device, kind, data)
+            self._driver.device_event(
+                device, kind, {k: v for k, v in data.items() if k != "device"}
+            )
 
     def _client(self, bus: Bus) -> ModbusClient:
         own: dict[str, Any] = {"name": bus.id, "timeout_s": bus.timeout_s, "tap": self._tap}

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from ...sim.edge.config import EdgeConfig
+from ...sim.export.config import ExportPlantConfig
 from ...sim.points import Actuator
 from ..devices.model import Attribute, DeviceProfile
 from .model import Bus, Rig, RigDevice
 
 _SET_POINTS: Final = frozenset({"power_setpoint_w", "power_limit_w", "current_setpoint_a"})
 NOMINAL_V: Final = 230.0
+_INT16: Final = 32767
+_POWER_FACTORS: Final = frozenset({"W_SF", "VA_SF", "DCW_SF", "WRtg_SF", "VARtg_SF"})
+_VOLTAGES: Final = frozenset({"PhVphA", "PhVphB", "PhVphC", "WH"})
 _WATCHDOG: Final = (0xFC57, 0x0003)
 """Cluster and attribute of a power-controlled heater's own watchdog."""
 _MAKER: Final = "00:12:4b"
@@ -26,6 +31,7 @@ class SitePlant(Protocol):
 
     actuators: tuple[Actuator, ...]
     edge: EdgeConfig
+    config: ExportPlantConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,8 @@ def concrete_for(setup: RigSetup, plant: SitePlant) -> tuple[ConcreteDevice, ...
             profile = _heater(device.profile, report_s) if kind == "load" else device.profile
             if actuator is not None:
                 profile = _fitted(profile, actuator)
+            if kind == "pv":
+                profile = _as_large(profile, plant.config.pv.inverter_power_w)
             found.append(replace(device, profile=profile))
         else:
             found.append(device)
@@ -150,6 +158,37 @@ def _fitted(profile: DeviceProfile, actuator: Actuator) -> DeviceProfile:
     )
     fitted = profile.ratings.model_copy(update=ratings)
     return profile.model_copy(update={"ratings": fitted, "actuators": actuators})
+
+
+def _as_large(profile: DeviceProfile, power_w: float) -> DeviceProfile:
+    """Return a SunSpec inverter's profile that can say `power_w`.
+
+    Its powers are 16 bits with a common power of ten, and what a driver takes for valid ends a
+    little above the rating.
+    """
+    rated_w = profile.ratings.power_w
+    chain = profile.modbus.sunspec if profile.modbus is not None else None
+    if power_w <= rated_w or rated_w <= 0 or profile.modbus is None or chain is None:
+        return profile
+    ratio = power_w / rated_w
+    exponent = max(math.ceil(math.log10(1.2 * power_w / _INT16)), 0)
+    models = []
+    for model in chain.models:
+        points = {
+            name: point.model_copy(update={"high": point.high * ratio})
+            if point.high is not None and name[:1] in "WAV" and name not in _VOLTAGES
+            else point
+            for name, point in model.points.items()
+        }
+        values = {
+            name: exponent if name in _POWER_FACTORS else value
+            for name, value in model.values.items()
+        }
+        models.append(model.model_copy(update={"points": points, "values": values}))
+    sunspec = chain.model_copy(update={"models": tuple(models)})
+    modbus = profile.modbus.model_copy(update={"sunspec": sunspec})
+    ratings = profile.ratings.model_copy(update={"power_w": power_w})
+    return profile.model_copy(update={"modbus": modbus, "ratings": ratings})
 
 
 def _heater(profile: DeviceProfile, report_s: float | None) -> DeviceProfile:
