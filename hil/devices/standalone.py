@@ -188,6 +188,7 @@ class StandaloneSource:
             "state": lambda t: "producing" if power(t) > 0 else "standby",
             "temperature_c": self._wave("cabinet", 41.0, 4.0, 1800).at,
             "dc_power_w": lambda t: power(t) / 0.97,
+            "dc_voltage_v": self._wave("strings", 620.0, 25.0, 900).at,
             "soc": lambda _: self._sums["soc"],
             "battery_power_w": battery,
         }
