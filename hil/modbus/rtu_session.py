@@ -47,11 +47,11 @@ class RtuSession(Session):
         self._decoder = RtuDecoder(self._known)
         self._settling: asyncio.TimerHandle | None = None
         self._came = 0
-        self._quiet_us = 0
+        self._quiet_us = -(1 << 62)
         """From when on what has come counts as followed by silence."""
-        self._first_us = 0
+        self._first_us = -(1 << 62)
         """When the first byte of the request that is coming came."""
-        self._line_us = 0
+        self._line_us = -(1 << 62)
         """Until when what was on the line last is on it."""
         self._busy = False
         self._paused = False

@@ -33,7 +33,8 @@ class Session(asyncio.Protocol):
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._detach: Callable[[], None] | None = None
-        self._due_us = [0, 0]
+        # Clocks may begin before zero.
+        self._due_us = [-(1 << 62)] * 2
         self._delayed = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

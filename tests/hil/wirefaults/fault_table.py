@@ -120,13 +120,17 @@ class Result:
     bent_writes: int = 0
     """Set-points that the device took over but nobody sent."""
     frames_bent: int | None = 0
+    opened_s: float = 0.0
+    """What opening the device took."""
     crashes: list[str] = field(default_factory=list)
 
 
-def run(bus_kind: str, kind: str, parameters: dict[str, Any], seed: int = 1) -> Result:
-    """Return what the driver did under a fault."""
+def run(
+    bus_kind: str, kind: str, parameters: dict[str, Any], seed: int = 1, begin_s: int = 0
+) -> Result:
+    """Return what the driver did under a fault; the clock begins at `begin_s`."""
     result = Result()
-    with VirtualClock() as clock:
+    with VirtualClock(begin_s * S) as clock:
         clock.run(_run(clock, result, bus_kind, kind, parameters, seed))
     return result
 
@@ -170,7 +174,9 @@ async def _run(
     given = {"target": "heater" if on_device else "bus", "start_s": FROM_S}
     fault = BUS_FAULTS[kind].model_validate(given | parameters | {"duration_s": TO_S - FROM_S})
     targets.schedule([fault])
+    begin_us = clock.now_us
     await driver.open()
+    result.opened_s = (clock.now_us - begin_us) / S
     await _use(clock, driver, device, result, taken, targets)
     driver.close()
     await server.close()

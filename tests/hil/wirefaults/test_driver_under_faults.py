@@ -60,3 +60,11 @@ def test_a_stuck_value_is_told_by_how_long_it_has_not_changed() -> None:
     assert result.polls == {"ok": 30}
     assert result.oldest_s < 2.0
     assert result.unchanged_s > 28.0
+
+
+@pytest.mark.parametrize("bus_kind", ["tcp", "rtu"])
+def test_a_clock_that_begins_before_zero_holds_nothing_up(bus_kind) -> None:
+    """Rigs are opened before a run begins, with faults waiting for their time."""
+    quiet = fault_table.run(bus_kind, "bus_drop", {}, begin_s=-40)
+    assert not quiet.crashes
+    assert quiet.opened_s < 1.0
