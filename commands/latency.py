@@ -85,6 +85,7 @@ def _said(problem: object, code: int) -> int:
 
 def _latency(options: LatencyOptions) -> int:
     from ..evaluation.files import write_at_once
+    from ..evaluation.model import json_text
     from ..hil import identity
     from ..hil.latency.gates import parse_rule
     from ..hil.latency.measure import SPANS, measure
@@ -117,7 +118,7 @@ def _latency(options: LatencyOptions) -> int:
         return _said(run.outcome.reason, code)
     content = document(run, _machine_info(identity.machine()), identity.git_revision())
     if options.json_path is not None:
-        write_at_once(options.json_path, json.dumps(content))
+        write_at_once(options.json_path, json_text(content))
     _show(run, content)
     if options.json_path is not None:
         print(f"wrote {options.json_path}")
@@ -237,9 +238,10 @@ def _show(run: LatencyRun, content: Mapping[str, Any]) -> None:
     print(
         f"rig {run.rig}, policy {run.policy}, {run.steps} steps of {run.period_s:g} s: "
         f"{said['deadline_misses']} ticks missed their deadline of {run.deadline_s:g} s, "
-        f"{said['skipped']} of them skipped; reference wandered by "
-        f"{said['reference_spread']:.2f}x"
+        f"{said['skipped']} of them skipped"
     )
+    if math.isfinite(said["reference_spread"]):
+        print(f"the machine's speed wandered by {said['reference_spread']:.2f}x")
 
 
 def _show_gates(

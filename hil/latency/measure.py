@@ -256,7 +256,9 @@ def _fill(found: LatencyRun, parts: Parts, timed: TimedDriver, beside: _Beside) 
         deadline_ns=round(found.deadline_s * 1e9),
     )
     found.steps = steps - first
-    commanded = (bus["written_ns"] != NONE) & (bus["answered_ns"] != NONE)
+    # Without a sample the policy is not asked.
+    asked = loop["decide_ns"] > 0
+    commanded = asked & (bus["written_ns"] != NONE) & (bus["answered_ns"] != NONE)
     series = {
         "step": start_ns - tick * period_us * 1000 + whole,
         "start": found.responses.late_ns,
@@ -264,8 +266,8 @@ def _fill(found: LatencyRun, parts: Parts, timed: TimedDriver, beside: _Beside) 
         "bus_read": bus["bus_read_ns"],
         "decode": bus["decode_ns"],
         "observe": loop["observe_ns"],
-        "infer": loop["decide_ns"],
-        "guard": loop["guard_ns"],
+        "infer": np.where(asked, loop["decide_ns"], NONE),
+        "guard": np.where(asked, loop["guard_ns"], NONE),
         "encode": bus["encode_ns"],
         "bus_write": bus["bus_write_ns"],
         "ack": bus["ack_ns"],

@@ -168,13 +168,15 @@ def medians(series: Floats) -> Floats:
     return np.partition(series, middle, axis=1)[:, middle]
 
 
-def spread(values: ArrayLike, blocks: int = 8) -> float:
+def spread(values: ArrayLike, blocks: int = 8, least: int = 10) -> float:
     """Return by what factor the median wanders: largest over least of equal parts of the series.
 
-    1 is a machine that never changes; NaN for fewer values than parts.
+    1 is a machine that never changes. The series is cut into up to `blocks` parts of at least
+    `least` values; NaN if that makes fewer than two.
     """
     array = np.asarray(values, dtype=np.float64)
-    if array.size < blocks:
+    blocks = min(blocks, array.size // least)
+    if blocks < 2:
         return float("nan")
     levels = [float(np.median(part)) for part in np.array_split(array, blocks)]
     return max(levels) / max(min(levels), 1e-300)

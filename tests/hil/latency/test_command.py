@@ -123,6 +123,8 @@ def test_a_real_measurement(tmp_path: Path) -> None:
     for name, entry in by_name.items():
         # The start is known to a microsecond: it may be on time.
         assert entry["stats"]["min"] > 0 or name == "start"
-    for name in ("step", "infer"):
-        data, reference = by_name[name]["stats"]["data"], by_name[name]["extra_info"]["reference_s"]
-        assert len(data) == len(reference) == said["steps"]
+    data, reference = (
+        by_name["step"]["stats"]["data"],
+        by_name["step"]["extra_info"]["reference_s"],
+    )
+    assert len(data) == len(reference) == said["steps"]
