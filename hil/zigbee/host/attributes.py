@@ -32,6 +32,7 @@ async def interview(host: ZigbeeHost, ieee: int) -> Device:
     try:
         answer = await host.network.ask_device(device, mt.ZDO_NODE_DESC_REQ, nwk + nwk)
         device.descriptor = zdo.NodeDescriptor.decode(answer[2:])
+        device.capability = device.descriptor.capability
         answer = await host.network.ask_device(device, mt.ZDO_ACTIVE_EP_REQ, nwk + nwk)
         r = Reader(answer[2:], "Active_EP_rsp")
         for endpoint in r.take(r.u8()):

@@ -90,7 +90,7 @@ class Connection:
                 wait_s = min(2 * wait_s, self._settings.backoff_most_s)
             try:
                 await self._attempt()
-            except LinkError as error:
+            except (LinkError, OSError) as error:
                 cause = error
             except BaseException:
                 await self.close()
@@ -208,12 +208,16 @@ class Connection:
                 async with asyncio.timeout(max(left_s, 0.001)):
                     await self._attempt()
                 self.counters.reconnects += 1
-            except (LinkError, TimeoutError) as error:
+            except (LinkError, OSError) as error:  # a time-out is an OSError
                 why = str(error) or why
                 if self._clock.now_us >= limit_us:
                     self._give_up(f"{self._name}: gave up the coordinator: {why}")
             except RigError as error:
                 self._give_up(str(error))
+            except Exception as error:
+                # Whatever nobody foresaw must not leave everybody waiting for ever.
+                self._give_up(f"{self._name}: gave up the coordinator: {error!r}")
+                raise
 
     def _give_up(self, text: str) -> None:
         self.state = "given up"

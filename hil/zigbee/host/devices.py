@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..binary import ieee_text
-from ..zdo import NodeDescriptor, SimpleDescriptor
+from ..zdo import RECEIVER_ON, NodeDescriptor, SimpleDescriptor
 
 
 @dataclass(slots=True)
@@ -25,6 +25,8 @@ class Device:
     """Whether the last message to it did not arrive: its short address may be another one."""
     sought_us: int | None = None
     """When it was looked for last, because of that."""
+    capability: int | None = None
+    """Capability bits of its announce or node descriptor."""
     descriptor: NodeDescriptor | None = None
     endpoints: dict[int, SimpleDescriptor] = field(default_factory=dict)
     interviewed: bool = False
@@ -38,8 +40,11 @@ class Device:
 
     @property
     def sleepy(self) -> bool:
-        """Whether the device listens only when it polls: answers take up to its polling time."""
-        return self.descriptor is not None and not self.descriptor.capability & 0x08
+        """Whether the device listens only when it polls: answers take up to its polling time.
+
+        False while nobody knows: the device has neither announced itself nor been interviewed.
+        """
+        return self.capability is not None and not self.capability & RECEIVER_ON
 
     def endpoint_with(self, cluster: int) -> int:
         """Return the first endpoint that serves a cluster; 1 while nothing is known."""

@@ -6,11 +6,13 @@ so frames are put together and taken apart here without detours.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import struct
 from collections.abc import Mapping
 from typing import Final
 
+from ....sim.clock import US_PER_S
 from ....sim.edge.channel import STATUS_SENT
 from ...rig import ReadingError, RigError
 from .. import heater, zcl, zcl_types
@@ -34,6 +36,7 @@ _ACTIVE_POWER: Final = 0x050B
 _MULTIPLIER: Final = 0x0604
 _DIVISOR: Final = 0x0605
 _MOST_W: Final = (heater.UNCHANGED - 1) / 100
+_REPAIR_PAUSE_US: Final = 10 * US_PER_S
 _SLACK: Final = 1.2
 """A heater that measures more than so much of its rated power measures wrong."""
 
@@ -69,6 +72,10 @@ class HeaterSlots:
         self.replies = Replies()
         self.wrong = 0
         """Acks and reports that cannot be: of another slot, or out of range."""
+        self.repaired = 0
+        """Heaters that had lost their slot, and were told it again."""
+        self._repaired_us: dict[int, int] = {}
+        self._repairs: set[asyncio.Task[None]] = set()
         host.receiver.on_cluster[heater.CLUSTER] = self._ack
         host.receiver.on_report.append(self._report)
 
@@ -164,6 +171,7 @@ class HeaterSlots:
             return False
         if self._slot_of.get(device.ieee) != slot:
             self.wrong += 1
+            self._repair(device.ieee, t_us)
             return False
         if not self.replies.reply(byte, slot, t_us):
             return False  # maybe the answer to a unicast
@@ -184,6 +192,24 @@ class HeaterSlots:
             self.wrong += 1
             return
         self.power_reports[slot] = Report(power_w, t_us)
+
+    def _repair(self, ieee: int, t_us: int) -> None:
+        """Tell a heater that obeys another slot its own again: it has lost it, with its memory."""
+        slot = self._slot_of.get(ieee)
+        last_us = self._repaired_us.get(ieee)
+        if slot is None or (last_us is not None and t_us - last_us < _REPAIR_PAUSE_US):
+            return
+        self._repaired_us[ieee] = t_us
+        task = asyncio.ensure_future(self._prepare_again(slot, ieee))
+        self._repairs.add(task)
+        task.add_done_callback(self._repairs.discard)
+
+    async def _prepare_again(self, slot: int, ieee: int) -> None:
+        try:
+            await self._prepare(slot, ieee)
+            self.repaired += 1
+        except (ReadingError, RigError):
+            pass  # its next wrong ack tries again
 
     async def _read(self, ieee: int, attributes: tuple[int, ...]) -> dict[int, zcl_types.Value]:
         return await read(

@@ -53,12 +53,18 @@ class CommandError(LinkError):
 class _Request:
     """One SREQ: the bytes, and who waits for the answer (nobody: `future` is None)."""
 
-    __slots__ = ("command", "frame", "future", "timeout_s")
+    __slots__ = ("command", "frame", "future", "shown", "timeout_s")
 
     def __init__(
-        self, command: int, frame: bytes, future: asyncio.Future[bytes] | None, timeout_s: float
+        self,
+        command: int,
+        frame: bytes,
+        future: asyncio.Future[bytes] | None,
+        timeout_s: float,
+        shown: bytes | None = None,
     ) -> None:
         self.command, self.frame, self.future, self.timeout_s = command, frame, future, timeout_s
+        self.shown = frame if shown is None else shown
 
 
 class MtLink(asyncio.Protocol):
@@ -105,17 +111,25 @@ class MtLink(asyncio.Protocol):
         """Whether frames can be sent."""
         return self._transport is not None
 
-    async def request(self, command: int, data: bytes = b"", timeout_s: float = TIMEOUT_S) -> bytes:
+    async def request(
+        self,
+        command: int,
+        data: bytes = b"",
+        timeout_s: float = TIMEOUT_S,
+        shown: bytes | None = None,
+    ) -> bytes:
         """Send an SREQ and return the data of its SRSP.
 
-        Raises `LinkTimeoutError`, `CommandError` or `LinkDownError`. The time-out counts from when
-        the request goes out, behind those before it.
+        `shown` goes on the tape in place of secret data. Raises `LinkTimeoutError`, `CommandError`
+        or `LinkDownError`. The time-out counts from when the request goes out, behind those before
+        it.
         """
         if self._transport is None:
             raise LinkDownError(f"{self._name}: not connected to the coordinator")
         frame = mt.MtFrame(command, data).encode()
         future: asyncio.Future[bytes] = self._loop.create_future()
-        self._queue.append(_Request(command, frame, future, timeout_s))
+        masked = None if shown is None else mt.MtFrame(command, shown).encode()
+        self._queue.append(_Request(command, frame, future, timeout_s, masked))
         if self._current is None:
             self._next()
         return await future
@@ -132,7 +146,8 @@ class MtLink(asyncio.Protocol):
 
     def send(self, command: int, data: bytes = b"") -> None:
         """Send an AREQ, which has no answer."""
-        self._write(mt.MtFrame(command, data).encode())
+        frame = mt.MtFrame(command, data).encode()
+        self._write(frame, frame)
 
     def write_raw(self, data: bytes) -> None:
         """Send bytes that are no frame: what wakes a boot loader."""
@@ -246,7 +261,7 @@ class MtLink(asyncio.Protocol):
         self._deadline_s = self._loop.time() + request.timeout_s
         if self._timer is None or self._timer.when() > self._deadline_s:
             self._arm()
-        self._write(request.frame)
+        self._write(request.frame, request.shown)
 
     def _arm(self) -> None:
         # One timer serves many requests: most are answered long before it is due.
@@ -274,11 +289,11 @@ class MtLink(asyncio.Protocol):
             )
         self._next()
 
-    def _write(self, frame: bytes) -> None:
+    def _write(self, frame: bytes, shown: bytes) -> None:
         if self._transport is None:
             return
         if self._tap is not None:
-            self._tap.frame(self._name, "request", self._clock.now_us, frame)
+            self._tap.frame(self._name, "request", self._clock.now_us, shown)
         self._transport.write(frame)
 
     def _transport_close(self, why: str) -> None:

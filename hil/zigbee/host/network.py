@@ -160,7 +160,7 @@ class Network:
         r.u16()
         message = zdo.DeviceAnnounce.decode(r.rest())
         device = self._host.devices.place(message.ieee, message.nwk)
-        device.heard_us = t_us
+        device.heard_us, device.capability = t_us, message.capability
         self._tell("announced", device)
 
     def left(self, data: bytes, _t_us: int) -> None:

@@ -298,16 +298,18 @@ class _Start:
 
     async def _write_nv(self, item: int, value: bytes) -> None:
         # Creates the item with this value if it is absent; answers 9 then, 0 if it was there.
-        created = await self._link.request(
-            mt.SYS_NV_ITEM_INIT, u16(item) + u16(len(value)) + u8(len(value)) + value
-        )
+        head = u16(item) + u16(len(value)) + u8(len(value))
+        # The network's key goes on no tape.
+        secret = item == _KEY
+        masked = head + bytes(len(value)) if secret else None
+        created = await self._link.request(mt.SYS_NV_ITEM_INIT, head + value, shown=masked)
         if created[:1] == u8(mt.NV_ITEM_UNINIT):
             return
         if created[:1] != u8(mt.SUCCESS):
             raise LinkError(f"the coordinator cannot create its NV item {item:#06x}")
-        written = await self._link.request(
-            mt.SYS_NV_WRITE_EXT, u16(item) + u16(0) + u16(len(value)) + value
-        )
+        head = u16(item) + u16(0) + u16(len(value))
+        masked = head + bytes(len(value)) if secret else None
+        written = await self._link.request(mt.SYS_NV_WRITE_EXT, head + value, shown=masked)
         if written[:1] != u8(mt.SUCCESS):
             raise LinkError(f"the coordinator cannot write its NV item {item:#06x}")
 

@@ -71,13 +71,24 @@ def test_an_empty_stick_forms_the_network_that_is_asked_for(run) -> None:
 def test_a_drawn_key_is_never_written_down(run) -> None:
     drawn = iter([b"\x34\x12", bytes(8), b"K" * 16])
 
+    tape = []
+
+    class Tape:
+        def frame(self, bus, direction, t_us, data) -> None:
+            tape.append(data)
+
     async def work(b):
+        b.stick.nv[0x62] = bytes(16)  # so that it is written, not only created
+        b.host._tap = Tape()
+        await b.host.open(b.connect)
         assert b.stick.nv[0x62] == b"K" * 16
         assert "4b4b4b" not in str(b.host.identity())
+        assert len(tape) > 40
+        assert not any(b"KKKK" in frame for frame in tape)
 
     wanted = NetworkSettings(random=lambda count: next(drawn))
     assert "K" not in repr(NetworkSettings(key=b"K" * 16))
-    run(work, has_network=False, network=wanted)
+    run(work, has_network=False, opened=False, network=wanted)
 
 
 @pytest.mark.parametrize(
@@ -482,6 +493,21 @@ def test_a_stick_that_stays_away_is_given_up(run, znp) -> None:
                 await b.host.request(znp.PLUG, zcl.ON_OFF, 0x01)
             with pytest.raises(RigError):
                 await b.host.broadcast(zcl.ON_OFF, 0x00)
+
+    run(work)
+
+
+def test_what_nobody_foresaw_gives_the_coordinator_up(run) -> None:
+    async def work(b):
+        async def broken(protocol):
+            raise ZeroDivisionError
+
+        b.host._connect = broken
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        b.unplug()
+        await asyncio.sleep(2)
+        with pytest.raises(RigError, match="ZeroDivisionError"):
+            await b.host.broadcast(zcl.ON_OFF, 0x00)
 
     run(work)
 

@@ -155,6 +155,26 @@ def test_heaters_report_their_power_when_asked_to() -> None:
     on_site(work)
 
 
+def test_a_heater_that_lost_its_slot_is_told_it_again() -> None:
+    async def work(s: Site):
+        slots = HeaterSlots(s.host, {k: HEATER + k for k in range(3)})
+        await slots.start()
+        record = zcl.Attribute(heater.ATTRIBUTE_SLOT, zcl_types.UINT8, 0)
+        await attributes.write(
+            s.host, HEATER + 2, heater.CLUSTER, [record], manufacturer=heater.MANUFACTURER
+        )
+        # It now obeys slot 0, and says so.
+        seq, _ = await slots.set_power({0: 100.0, 2: 300.0})
+        await asyncio.sleep(5)
+        assert set(slots.acked_us(seq)) == {0}
+        assert (slots.wrong, slots.repaired) == (1, 1)
+        seq, _ = await slots.set_power({0: 100.0, 2: 300.0})
+        await asyncio.sleep(5)
+        assert set(slots.acked_us(seq)) == {0, 2}
+
+    on_site(work)
+
+
 def test_a_heater_that_is_not_there_is_an_error_of_the_rig() -> None:
     async def work(s: Site):
         s.devices[HEATER + 1].vanish()
