@@ -30,7 +30,9 @@ _MAC_ACK_US: Final = 6_000
 class Sink(Protocol):
     """The coordinator as its surroundings see it."""
 
-    ieee: int
+    @property
+    def ieee(self) -> int:
+        """IEEE address of the coordinator."""
 
     def message_arrived(self, device: EndDevice, message: RadioMessage) -> None:
         """Take a message from a device."""

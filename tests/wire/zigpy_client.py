@@ -33,9 +33,6 @@ class Listener:
         self.ready[str(device.ieee)] = device
         tell("interviewed", ieee=str(device.ieee), model=device.model, maker=device.manufacturer)
 
-    def device_left(self, device):
-        tell("left", ieee=str(device.ieee))
-
 
 async def until(condition, seconds):
     end = time.monotonic() + seconds
@@ -95,7 +92,7 @@ async def main():
             await until(lambda: len(listener.ready) == 3, 40)
             plug = next(one for one in listener.ready.values() if one.model == "Plug Dim")
             await use(plug)
-            sensor = next(one for one in listener.ready.values() if "emperature" in one.model)
+            sensor = next(one for one in listener.ready.values() if one.model.endswith("Sensor"))
             cluster = sensor.endpoints[1].temperature
             read, _ = await cluster.read_attributes(["measured_value"])
             tell("sensed", raw=int(read["measured_value"]))

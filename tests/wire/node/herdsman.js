@@ -78,7 +78,7 @@ async function full() {
     await endpoint.command("genOnOff", "on", {});
     for (let turn = 0; turn < 150 && reports < 3; turn += 1) await wait(100);
     tell("reported", { reports });
-    const sensor = [...ready.values()].find((one) => one.modelID.includes("emperature"));
+    const sensor = [...ready.values()].find((one) => one.modelID.endsWith("Sensor"));
     tell("sensed", await sensor.getEndpoint(1).read("msTemperatureMeasurement", ["measuredValue"]));
     tell("neighbours", { count: (await own.lqi()).length });
     await controller.backup();
