@@ -155,6 +155,12 @@ def run(
     factor: Annotated[
         float | None, typer.Option(help="Simulated seconds a second, for --clock wall.")
     ] = None,
+    tape: Annotated[
+        bool | None,
+        typer.Option(
+            "--tape/--no-tape", help="Record every frame; default: where devices are real."
+        ),
+    ] = None,
     out: Annotated[
         Path, typer.Option(envvar="WATTBENCH_OUT", help="Folder that the records go to.")
     ] = Path("runs"),
@@ -164,7 +170,8 @@ def run(
     from .commands.run import RunOptions
     from .commands.run import run as run_scenario
 
-    options = RunOptions(scenario, out, tuple(policy or ()), tuple(seed or ()), rig, clock, factor)
+    chosen = tuple(policy or ()), tuple(seed or ())
+    options = RunOptions(scenario, out, *chosen, rig, clock, factor, tape)
     raise typer.Exit(run_scenario(options, as_json=as_json))
 
 

@@ -55,6 +55,7 @@ class RunOptions:
     rig: str | None = None
     clock: str | None = None
     factor: float | None = None
+    tape: bool | None = None
 
 
 def run(options: RunOptions, *, as_json: bool) -> int:
@@ -144,6 +145,7 @@ def _run(options: RunOptions, report: RunReport) -> None:
             on_result=finish,
             progress=progress,
             rig=setup,
+            taped=options.tape,
         )
         report.planned = [
             (policy.label, seed) for seed in scenario.seeds for policy in scenario.policies

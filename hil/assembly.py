@@ -30,6 +30,7 @@ from .world import World
 
 if TYPE_CHECKING:
     from .rigs.session import RigSession
+    from .tape.recording import RunTape
 
 
 class ClockSettings(Protocol):
@@ -124,6 +125,8 @@ class Parts:
     """[A] what is safe when nobody is in control."""
     session: RigSession | None = None
     """A real rig's lock, lease and guardian; None: nothing in it is real."""
+    tape: RunTape | None = None
+    """Takes every frame; None: nothing is recorded, or there are no frames."""
 
 
 def loop_settings(clock: ClockSettings) -> LoopSettings:
@@ -143,8 +146,12 @@ def assemble(
     seed: int,
     profiles: SiteProfiles,
     setup: RigSetup | None = None,
+    *,
+    taped: bool = False,
 ) -> Parts:
     """Build plant, agent and driver for one run; without a `setup` the rig is `direct`.
+
+    With `taped` every frame of the rig's buses is recorded.
 
     Raises:
         PolicyError: the policy cannot be built.
@@ -171,9 +178,16 @@ def assemble(
         return Parts(clock, plant, agent, DirectDriver(clock, plant), log, settings, agent.safe_w)
     # Late: codecs and clients of buses, which the direct rig does not need.
     from .rig_parts import attach
+    from .tape.of_rig import header_of
+    from .tape.recording import RunTape
 
-    plant, driver, session = attach(experiment, setup, world, plant, seed)
-    return Parts(clock, plant, agent, driver, log, settings, agent.safe_w, session)
+    tape = None
+    if taped:
+        about = {"scenario": experiment.name, "policy": policy.label, "seed": seed}
+        start_utc = experiment.start_utc()
+        tape = RunTape(header_of(setup, plant.actuators, start_utc, clock.mode, about))
+    plant, driver, session = attach(experiment, setup, world, plant, seed, tape)
+    return Parts(clock, plant, agent, driver, log, settings, agent.safe_w, session, tape)
 
 
 def build_loop(

@@ -53,6 +53,7 @@ class Bench:
         on_result: Callable[[RunResult], None] = lambda result: None,
         progress: Progress | None = None,
         rig: RigSetup | None = None,
+        taped: bool | None = None,
     ) -> None:
         """Prepare; nothing is written yet.
 
@@ -65,6 +66,7 @@ class Bench:
             on_result: told of each record as soon as it is closed, baselines included.
             progress: told how far each run is.
             rig: the devices that stand between loop and plant; None: function calls.
+            taped: whether every frame is recorded; None: on rigs with real devices.
         """
         self.experiment = experiment
         self._out = out
@@ -74,6 +76,7 @@ class Bench:
         self._settings = loop_settings(experiment.clock)
         self._warm: set[str] = set()
         self._rig = rig
+        self._taped = rig is not None and (rig.rig.real if taped is None else taped)
 
     def run(self) -> list[RunResult]:
         """Run baselines, then policies, for every seed; a signal ends the run and all after it.
@@ -159,7 +162,9 @@ class Bench:
         self._warm_up(policy, seed, profiles)
         place = folder / f"{'baseline-' if baseline else ''}{policy.label}-seed{seed}"
         with open_world(experiment, self._rig, seed, profiles) as world:
-            parts = assemble(experiment, world, policy, seed, profiles, self._rig)
+            parts = assemble(
+                experiment, world, policy, seed, profiles, self._rig, taped=self._taped
+            )
             header = record_header(experiment, parts, policy, seed, profiles, baselines)
             label = f"{experiment.name} · {policy.label} · seed {seed}"
             self._progress.start(label, self._settings.duration_us)

@@ -92,6 +92,8 @@ def execute(
     from here is a record that could not be written (`RecordError`), after that.
     """
     with RecordWriter(folder, header) as writer:
+        if parts.tape is not None:
+            parts.tape.begin(writer.partial)
         outcome = _drive(parts, Events(writer), faults, signals, progress, writer.partial)
         with signals.shielded():
             measured = _close(parts, writer, outcome, measure)
@@ -236,6 +238,10 @@ def _hand_back(
 def _close(parts: Parts, writer: RecordWriter, outcome: Outcome, measure: Measure) -> Measurements:
     """Write the streams, measure, close the record."""
     plant, log = parts.plant, parts.log
+    if parts.tape is not None:
+        parts.tape.end()
+        if parts.tape.problem is not None:
+            writer.event(parts.clock.now_us, "tape_incomplete", reason=parts.tape.problem)
     writer.write_stream("truth", *plant.truth())
     writer.write_stream("readings", *log.readings())
     writer.write_stream("commands", *log.commands(parts.driver.acked_us, parts.driver.effective_us))
