@@ -103,6 +103,8 @@ class RealParts:
     tick_s: float
     loads: Mapping[int, ModbusDevice]
     """Real loads on Modbus by their place."""
+    reporting: frozenset[int]
+    """Places of real loads that report their power through a coordinator."""
     measured: Callable[[int, float], None] | None
     """Told what a real load draws (place, W)."""
     witness: ModbusDevice | None
@@ -241,6 +243,10 @@ class RigDriver:
                 power_w = device.number("power_w")
                 if real.measured is not None and math.isfinite(power_w):
                     real.measured(place, power_w)
+        if self._power is not None and real.measured is not None:
+            for place, report in self._power.power_reports.items():
+                if place in real.reporting:
+                    real.measured(place, report.value)
         witness = real.witness
         if witness is None or real.log is None:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,11 @@ from .world import World
 from .zigbee.host import ports
 from .zigbee.host.heaters import HeaterSlots
 from .zigbee.host.host import HostSettings, ZigbeeHost
+from .zigbee.host.link import Connect
+from .zigbee.mqtt.bridge import Bridge, BridgeSettings
+from .zigbee.mqtt.driver import DeviceSettings, Zigbee2MqttDriver
+from .zigbee.mqtt.power import MqttPower, PowerSlot
+from .zigbee.mqtt.session import BrokerSettings, connector
 from .zigbee.slots import parse_ieee
 
 ONE_WAY_US: Final = 1000
@@ -119,14 +125,17 @@ class _Builder:
     ) -> Plant:
         """Bind what is real: loads that are measured, and the meter that the truth comes from."""
         loads: dict[int, ModbusDevice] = {}
+        reporting: set[int] = set()
         for place, actuator in enumerate(self._actuators):
             device = self._serving(_what(actuator))
             if device is None or device.emulated or actuator.kind != "load":
                 continue
             if device.profile.modbus is not None:
                 loads[place] = self._modbus(device, ("power_w",))
-                if not isinstance(seen, RemotePlant):
-                    twin.follow(place)
+            else:
+                reporting.add(place)
+            if not isinstance(seen, RemotePlant):
+                twin.follow(place)
         meter = self._serving("witness")
         grid = self._serving("grid")
         if meter is None and grid is not None and not grid.emulated:
@@ -146,6 +155,7 @@ class _Builder:
             expect=session.expect,
             tick_s=experiment.clock.control_period_s,
             loads=loads,
+            reporting=frozenset(reporting),
             measured=site.measured,
             witness=None if meter is None else self._modbus(meter, METER_FIELDS),
             log=log,
@@ -277,7 +287,7 @@ class _Builder:
         self._closing.append(host.close)
         return heaters
 
-    def _coordinator(self, bus: ZnpBus) -> ports.Connect:
+    def _coordinator(self, bus: ZnpBus) -> Connect:
         if self._emulated is not None:
             return ports.in_memory(self._clock, self._emulated.protocol(bus.id), ONE_WAY_US)
         place = self._where.get(bus.id, {})
@@ -289,7 +299,26 @@ class _Builder:
         )
 
     def _through_mqtt(self, bus: Zigbee2MqttBus, slots: Mapping[int, ConcreteDevice]) -> PowerLink:
-        raise RigError(f"bus '{bus.id}': zigbee2mqtt is not wired up yet")
+        """Return the link to loads behind zigbee2mqtt."""
+        broker = BrokerSettings.from_environment(
+            os.environ, bus.host, bus.port, user=bus.user, password=bus.password
+        )
+        bridge = Bridge(self._clock, connector(broker), BridgeSettings(base_topic=bus.base_topic))
+        devices = {device.id: DeviceSettings(ieee=device.ieee) for device in slots.values()}
+        driver = Zigbee2MqttDriver(self._clock, bridge, devices)
+        power = MqttPower(
+            self._clock,
+            driver,
+            {k: PowerSlot(device.id, self._actuators[k].high_w) for k, device in slots.items()},
+        )
+
+        async def open_bridge() -> None:
+            await driver.open()
+            power.start()
+
+        self._opening.append(open_bridge)
+        self._closing.append(driver.close)
+        return power
 
     def _identity(self) -> dict[str, Any]:
         rig = self._setup.rig

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...sim.clock import Clock
-from ...sim.faults import BUS_FAULTS, BusFault, FaultConfig
+from ...sim.faults import BusFault, FaultConfig, needs_bytes
 from ..devices.emulated import EmulatedDevice
 from ..devices.source import DeviceSource
 from ..devices.standalone import StandaloneSource
@@ -111,7 +111,7 @@ class EmulatedRig:
         self._memory = memory
         found = concrete(setup) if site is None else concrete_for(setup, site.plant)
         self.devices: tuple[ConcreteDevice, ...] = tuple(d for d in found if d.emulated)
-        bus_faults = [fault for fault in faults if isinstance(fault, tuple(BUS_FAULTS.values()))]
+        bus_faults = needs_bytes(faults)
         bent = BusFaults(seed, clock) if with_faults or bus_faults else None
         self.targets: FaultTargets | None = None
         if bent is not None:

@@ -9,6 +9,7 @@ theirs by broadcast instead (`mesh`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from ...sim.edge import meter
@@ -143,6 +144,14 @@ class InverterSource(MeterSource):
             self._site.wire(t_us, self._actuator, value)
 
 
+def _current_a(terminals: Terminals, phase: int) -> float:
+    return abs(terminals.grid_power_w(phase)) / terminals.voltage_v(phase)
+
+
+def _energy_wh(terminals: Terminals, phase: int, way: int) -> float:
+    return terminals.grid_energy_wh(phase)[way]
+
+
 def witness_source(site: Site) -> PlantSource:
     """Return the source of a second meter at the connection: truth, whatever the first shows."""
     terminals = site.terminals
@@ -153,13 +162,11 @@ def witness_source(site: Site) -> PlantSource:
         "frequency_hz": lambda: _FREQUENCY_HZ,
     }
     for f, phase in enumerate(_PHASES):
-        measures[f"power_{phase}_w"] = lambda f=f: terminals.grid_power_w(f)
-        measures[f"voltage_{phase}_v"] = lambda f=f: terminals.voltage_v(f)
-        measures[f"current_{phase}_a"] = lambda f=f: (
-            abs(terminals.grid_power_w(f)) / terminals.voltage_v(f)
-        )
-        measures[f"import_energy_{phase}_wh"] = lambda f=f: terminals.grid_energy_wh(f)[0]
-        measures[f"export_energy_{phase}_wh"] = lambda f=f: terminals.grid_energy_wh(f)[1]
+        measures[f"power_{phase}_w"] = partial(terminals.grid_power_w, f)
+        measures[f"voltage_{phase}_v"] = partial(terminals.voltage_v, f)
+        measures[f"current_{phase}_a"] = partial(_current_a, terminals, f)
+        measures[f"import_energy_{phase}_wh"] = partial(_energy_wh, terminals, f, 0)
+        measures[f"export_energy_{phase}_wh"] = partial(_energy_wh, terminals, f, 1)
     return PlantSource(site, measures)
 
 
@@ -233,8 +240,8 @@ def charger_source(site: Site, name: str) -> PlantSource:
         "car_state": car_state,
     }
     for f, phase in enumerate(_PHASES):
-        measures[f"current_{phase}_a"] = lambda f=f: terminals.charger_current_a(charger, f)
-        measures[f"voltage_{phase}_v"] = lambda f=f: terminals.voltage_v(f)
+        measures[f"current_{phase}_a"] = partial(terminals.charger_current_a, charger, f)
+        measures[f"voltage_{phase}_v"] = partial(terminals.voltage_v, f)
     return PlantSource(site, measures, {"current_setpoint_a": set_current, "enabled": enable})
 
 
@@ -250,10 +257,8 @@ def battery_source(site: Site) -> PlantSource:
         "capacity_wh": lambda: capacity_wh,
         "available_energy_wh": lambda: terminals.battery_soc() * capacity_wh,
     }
-    measures |= {
-        f"voltage_{phase}_v": (lambda f=f: terminals.voltage_v(f))
-        for f, phase in enumerate(_PHASES)
-    }
+    for f, phase in enumerate(_PHASES):
+        measures[f"voltage_{phase}_v"] = partial(terminals.voltage_v, f)
     if battery.mode != "commanded":
         return PlantSource(site, measures)
     actuator = site.index("battery")

@@ -120,7 +120,7 @@ class Worker:
     def _do_truth(self, path: str) -> dict[str, Any]:
         self._plant.advance(self._now_us())
         columns, _ = self._plant.truth()
-        np.savez(path, **columns)
+        np.savez(path, allow_pickle=False, **columns)
         return {"rows": len(next(iter(columns.values())))}
 
     def _do_units(self) -> dict[str, Any]:
