@@ -119,8 +119,8 @@ class Worker:
 
     def _do_truth(self, path: str) -> dict[str, Any]:
         self._plant.advance(self._now_us())
-        columns, _ = self._plant.truth()
-        np.savez(path, allow_pickle=False, **columns)
+        columns: dict[str, Any] = dict(self._plant.truth()[0])
+        np.savez(path, **columns)
         return {"rows": len(next(iter(columns.values())))}
 
     def _do_units(self) -> dict[str, Any]:
