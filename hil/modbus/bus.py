@@ -108,6 +108,8 @@ class ModbusBus:
         self._back_off = back_off
         self._reconnect = reconnect
         self._busy = False
+        self._waiting = 0
+        """Requests that wait for a turn, cancelled ones included."""
         self._turn = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_us = 0
@@ -157,6 +159,7 @@ class ModbusBus:
             self._timer = None
         for seat in self.seats:
             while seat.waiting:
+                self._waiting -= 1
                 future = seat.waiting.popleft()
                 if not future.done():
                     future.set_exception(ModbusLostError(f"{self.client.name}: closed"))
@@ -173,19 +176,21 @@ class ModbusBus:
         With a `generation` it is only sent on that connection, and on no later one: who was
         verified there need not be who answers now.
         """
-        self._check(seat)
+        if self._troubled(seat):
+            self._check(seat)
         if self._busy or (seat.min_gap_us and seat.free_us > self._clock.now_us):
             await self._wait(seat)
         self._busy = True
         self._turn = seat.index
         try:
-            # What happened to others meanwhile may concern this one.
-            self._check(seat)
+            if self._troubled(seat):
+                # What happened to others meanwhile may concern this one.
+                self._check(seat)
             if not self.client.connected:
                 await self._connect()
             if generation is not None and generation != self.generation:
                 raise ModbusLostError(f"{self.client.name}: the connection is another one now")
-            if seat.probe is not None and self._suspect(seat):
+            if seat.failures and seat.probe is not None and self._suspect(seat):
                 await self._send(seat, seat.probe, timeout_s)
             return await self._send(seat, request, timeout_s)
         except ModbusLostError:
@@ -243,9 +248,10 @@ class ModbusBus:
         On a line that is so after every lost answer, which may still come: what answers the short
         request has nothing older to say any more.
         """
-        if self.client.line is not None:
-            return seat.failures > 0
-        return seat.failures > self._back_off.allowed
+        return self.client.line is not None or seat.failures > self._back_off.allowed
+
+    def _troubled(self, seat: Seat) -> bool:
+        return self._closed or seat.retry_us != 0 or self._connect_us != 0
 
     def _check(self, seat: Seat) -> None:
         """Raise if nothing may be sent to a device now."""
@@ -283,6 +289,7 @@ class ModbusBus:
         """Return when it is a seat's turn; the bus is then its own."""
         future = asyncio.get_running_loop().create_future()
         seat.waiting.append(future)
+        self._waiting += 1
         self._grant()
         try:
             await future
@@ -295,7 +302,7 @@ class ModbusBus:
 
     def _grant(self) -> None:
         """Give the bus to the next in turn, now or when one may send."""
-        if self._busy:
+        if self._busy or not self._waiting:
             return
         now_us = self._clock.now_us
         soonest_us: int | None = None
@@ -303,10 +310,12 @@ class ModbusBus:
             seat = self.seats[(self._turn + step) % len(self.seats)]
             while seat.waiting and seat.waiting[0].done():
                 seat.waiting.popleft()
+                self._waiting -= 1
             if not seat.waiting:
                 continue
             if seat.free_us <= now_us:
                 self._busy = True
+                self._waiting -= 1
                 seat.waiting.popleft().set_result(None)
                 return
             if soonest_us is None or seat.free_us < soonest_us:

@@ -2,8 +2,8 @@
 
 pymodbus changes its interface between minor versions; whatever it needs to be told stays here.
 
-Its client opens the connection, TCP, TLS or serial, and its framers make frames and find them in
-what comes. Ours is what is accepted as an answer, and waiting for it: pymodbus (3.16) takes an
+Its client opens the connection, and its framers make frames and find those of RTU in what comes.
+Ours is what is accepted as an answer, and waiting for it: pymodbus (3.16) takes an
 answer with transaction number 0 or of another function for the right one, passes over an odd
 length, waits on after the connection is gone, and lets what it cannot decode raise into the event
 loop. Here an answer has the unit, number and function of its request and exactly the length that
@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import struct
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -44,10 +45,12 @@ __all__ = [
 # Its errors come back as exceptions of ours; without a handler Python would print them as well.
 logging.getLogger("pymodbus").addHandler(logging.NullHandler())
 
-_MBAP: Final = 6
-"""Bytes before those that the length of a TCP frame counts."""
+_HEAD: Final = struct.Struct(">HHH")
+_MBAP: Final = _HEAD.size
+"""Bytes of a TCP frame before those that its length counts."""
 _MAX_LENGTH: Final = 254
-_TCP_BUFFER: Final = 1 << 20
+_RTU_BUFFER: Final = 512
+"""Bytes without a frame in them that are kept: two of the longest."""
 _TICK_S: Final = 1e-6
 """The clocks' resolution."""
 
@@ -76,11 +79,10 @@ class _Session(Link):
         self._create = context.call_create
         context.call_create = self._call_create
         context.trace_connect = self._connection
+        self._buffer = b""
         received = self._received_serial if serial else self._received_tcp
-        context.callback_data = lambda data, addr=None: received(data)  # type: ignore[method-assign]
-        if not serial:
-            # Late answers and new ones may come in one piece.
-            context.max_buffer_size = _TCP_BUFFER
+        # Past pymodbus's buffer, which is emptied with every request.
+        context.data_received = received  # type: ignore[method-assign]
 
     async def open(self) -> bool:
         """Connect; False: `why` says why not."""
@@ -113,11 +115,14 @@ class _Session(Link):
         # Over TCP 0 is never sent: it is what devices answer with that do not keep the number.
         self._number = 0 if self._serial else self._number % 0xFFFF + 1
         frame = self._framer.encode(pdu, unit, self._number)
+        if self._serial:
+            if self._buffer and self.on_frame is not None:
+                # What never became a frame.
+                self.on_frame("answer", self._buffer)
+            self._buffer = b""
+            self.extra = False
         if self.on_frame is not None:
             self.on_frame("request", frame)
-        if self._serial:
-            self._context.recv_buffer = b""
-            self.extra = False
         self._context.transport.write(frame)  # type: ignore[attr-defined]
         return len(frame)
 
@@ -170,50 +175,57 @@ class _Session(Link):
         if self._pending is not None and not self._pending.done():
             self._pending.set_exception(error)
 
-    def _received_tcp(self, data: bytes) -> int:
-        """Take the whole frames of what has come so far; return how long they are."""
-        used = 0
-        while len(data) - used >= _MBAP:
-            length = int.from_bytes(data[used + 4 : used + _MBAP], "big")
-            if data[used + 2 : used + 4] != b"\0\0" or not 2 <= length <= _MAX_LENGTH:
+    def _received_tcp(self, data: bytes) -> None:
+        """Take the whole frames of what has come so far; keep the rest."""
+        if self._buffer:
+            data = self._buffer + data
+        begin = 0
+        while len(data) - begin >= _MBAP:
+            number, protocol, length = _HEAD.unpack_from(data, begin)
+            if protocol != 0 or not 2 <= length <= _MAX_LENGTH:
                 self._counters.unusable += 1
                 self.close("what came is not Modbus TCP: its frames cannot be told apart")
-                return len(data)
-            end = used + _MBAP + length
+                return
+            end = begin + _MBAP + length
             if end > len(data):
                 break
-            self._take(data[used:end])
-            used = end
-        return used
+            if self.on_frame is not None:
+                self.on_frame("answer", data[begin:end])
+            self._take(data[begin + _MBAP], number, data[begin + _MBAP + 1 : end])
+            begin = end
+        self._buffer = data[begin:]
 
-    def _received_serial(self, data: bytes) -> int:
-        if self._pending is not None and not self._pending.done():
-            return self._take(data)
-        # After an answer, or for nobody.
-        self.extra = True
-        if self.on_frame is not None:
-            self.on_frame("answer", data)
-        if self.on_noise is not None:
-            self.on_noise()
-        return len(data)
-
-    def _take(self, data: bytes) -> int:
+    def _received_serial(self, data: bytes) -> None:
+        """Take one frame, with whatever is around it; keep what is not one yet."""
+        if self._pending is None or self._pending.done():
+            # After an answer, or for nobody.
+            self.extra = True
+            if self.on_frame is not None:
+                self.on_frame("answer", data)
+            if self.on_noise is not None:
+                self.on_noise()
+            return
+        data = (self._buffer + data)[-_RTU_BUFFER:]
         try:
-            used, unit, number, pdu = self._framer.decode(data)
+            used, unit, _, pdu = self._framer.decode(data)
         except Exception:
             # What it cannot decode may raise anything; it must not reach the event loop.
-            used, unit, number, pdu = len(data), -1, 0, b""
+            used, unit, pdu = len(data), -1, b""
+        self._buffer = data[used:]
         if used == 0:
-            return 0
+            return
         if self.on_frame is not None:
             self.on_frame("answer", data[:used])
-        waiting = self._pending is not None and not self._pending.done()
+        self.extra = len(data) != len(pdu) + RTU_AROUND
+        self._take(unit, 0, pdu)
+
+    def _take(self, unit: int, number: int, pdu: bytes) -> None:
+        """Take function and data of a frame if they answer the request that is under way."""
+        pending = self._pending
         if not pdu or unit != self._unit or number != self._number:
             self._counters.unusable += 1
-        elif waiting and self._pending is not None:
-            self.extra = self._serial and len(data) != len(pdu) + RTU_AROUND
-            self._pending.set_result(pdu)
-        return used
+        elif pending is not None and not pending.done():
+            pending.set_result(pdu)
 
 
 class ModbusClient(Master):

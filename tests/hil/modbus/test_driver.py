@@ -638,6 +638,65 @@ def test_what_the_device_lacks_is_missing_and_does_not_stop_the_rest() -> None:
     run(use, knows)
 
 
+def test_bits_are_read_and_commanded() -> None:
+    points = [
+        *PROFILE["modbus"]["points"],
+        {"quantity": "enabled", "table": "coil", "address": 3, "type": "bool", "access": "rw"},
+    ]
+    actuators = [*PROFILE["actuators"], {"quantity": "enabled", "high": 1}]
+    base = {**PROFILE, "actuators": actuators}
+
+    async def use(bench):
+        await bench.poll_until(2)
+        assert bench.driver.number("enabled") == 0.0
+        assert await bench.driver.write("enabled", 1, read_back=True) == 1.0
+        await bench.poll_until(4)
+        assert bench.driver.number("enabled") == 1.0
+        await bench.driver.write("enabled", "off")
+        await bench.poll_until(6)
+        assert bench.driver.number("enabled") == 0.0
+
+    for functions in ([1, 3, 5, 6], [1, 3, 6, 15]):
+        modbus = {**PROFILE["modbus"], "points": points, "functions": functions}
+        run(use, DeviceProfile.model_validate({**base, "modbus": modbus}))
+
+
+def test_what_is_kept_in_flash_is_written_only_when_it_differs() -> None:
+    registers = [
+        {"name": "mode", "address": 70, "value": 0, "access": "rw", "nonvolatile": True},
+        {"name": "arm", "address": 71, "value": 0, "access": "rw"},
+    ]
+    points = [dict(p) for p in PROFILE["modbus"]["points"]]
+    points[3]["also"] = {"mode": 2, "arm": 1}
+    written = []
+
+    async def use(bench):
+        write = bench.device.write_registers
+
+        def note(address, data, t_us, function):
+            written.append(address)
+            write(address, data, t_us, function)
+
+        bench.device.write_registers = note
+        for power_w in (100.0, 200.0, 300.0):
+            await bench.driver.write("power_setpoint_w", power_w)
+
+    run(use, profile(modbus={"points": points, "registers": registers}))
+    # The set-point first, then what goes with it, in order.
+    assert written == [50, 70, 71, 50, 71, 50, 71]
+
+
+def test_no_sunspec_device_is_not_available() -> None:
+    modbus = {"sunspec": {"models": [{"id": 1}]}}
+
+    async def use(bench):
+        bench.device = bench.units[1] = EmulatedDevice(profile(), bench.source, bench.clock)
+        with pytest.raises(RigError, match="no SunSpec models at 40000, 0, 50000"):
+            await bench.driver.open()
+
+    run(use, profile(modbus=modbus), opened=False)
+
+
 def test_closed_means_closed() -> None:
     async def use(bench):
         bench.driver.close()

@@ -200,6 +200,19 @@ def test_a_refusal_is_an_answer(kit) -> None:
     run(kit, use)
 
 
+def test_a_unit_that_its_gateway_cannot_reach_is_left_alone_too(kit) -> None:
+    async def use(bus, clock, banks, server):
+        server.unknown_unit = "gateway"
+        seat = bus.join(9)
+        for _ in range(2):
+            with pytest.raises(ModbusRefusedError, match="code 11"):
+                await bus.ask(seat, READ)
+        with pytest.raises(ModbusPausedError):
+            await bus.ask(seat, READ)
+
+    run(kit, use)
+
+
 def test_a_bus_that_is_down_is_tried_less_and_less_often(kit) -> None:
     async def use(bus, clock, banks, server):
         server.switch(False)

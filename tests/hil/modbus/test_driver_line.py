@@ -286,6 +286,49 @@ def test_nobody_answers_a_broadcast_and_the_units_get_time_for_it() -> None:
     assert client.counters.requests == 2
 
 
+class Tape:
+    def __init__(self) -> None:
+        self.frames: list[tuple[str, str]] = []
+
+    def frame(self, bus, direction, t_us, data) -> None:
+        self.frames.append((direction, data.hex()))
+
+
+def test_the_tape_shows_what_was_on_the_line_frame_or_not() -> None:
+    tape = Tape()
+    bad = bytes((*RIGHT[:-1], RIGHT[-1] ^ 1))
+    answers = {1: RIGHT, 2: bad, 3: RIGHT[:5], 4: RIGHT + b"\x99"}
+
+    async def main():
+        peer = Peer(lambda n, r: [(0, answers[n]), *([(0.01, b"\x77")] if n == 1 else [])], clock)
+        client = ModbusClient.in_memory(
+            clock, lambda: peer, name="line", one_way_us=0, timeout_s=0.5, line=LINE, tap=tape
+        )
+        await client.connect()
+        for _ in range(4):
+            try:
+                await read(client)
+            except ModbusSilentError:
+                continue
+            await asyncio.sleep(0.1)
+        client.close()
+
+    with VirtualClock() as clock:
+        clock.run(main())
+    request = bytes.fromhex("01 03 000A 0004 640B").hex()
+    assert tape.frames == [
+        ("request", request),
+        ("answer", RIGHT.hex()),
+        ("answer", "77"),
+        ("request", request),
+        ("answer", bad.hex()),
+        ("request", request),
+        ("answer", RIGHT[:5].hex()),
+        ("request", request),
+        ("answer", RIGHT.hex() + "99"),
+    ]
+
+
 def test_broadcast_without_connection_is_an_error() -> None:
     async def use(client, clock):
         client.close()
