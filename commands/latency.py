@@ -118,7 +118,7 @@ def _latency(options: LatencyOptions) -> int:
         return _said(run.outcome.reason, code)
     content = document(run, _machine_info(identity.machine()), identity.git_revision())
     if options.json_path is not None:
-        write_at_once(options.json_path, json_text(content))
+        write_at_once(options.json_path, json_text(content, None))
     _show(run, content)
     if options.json_path is not None:
         print(f"wrote {options.json_path}")
