@@ -8,10 +8,8 @@ ages. `sampled_us` and `published_us` of a reading are when the values were firs
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -29,7 +27,7 @@ from .modbus.driver import ModbusDevice
 from .modbus.errors import ModbusError, ModbusRefusedError
 from .modbus.identity import IdentityError
 from .modbus.unit import DEVICE_BUSY
-from .real_site import ConnectionLog
+from .real_rig import RealRig
 from .rig import Events, ReadingError, RigError
 from .zigbee.slots import Report
 
@@ -72,11 +70,15 @@ class WiredActuator:
         self._level: float | None = None
         self._written_us = 0
 
-    async def write(self, power_w: float, now_us: int, refresh_us: int) -> bool:
-        """Write a set-point unless the device holds it already; return whether it was written."""
+    def level(self, power_w: float) -> float:
+        """Return a set-point in the unit of the device's quantity; 0 pauses a charger."""
         level = power_w * self._per_w
         # A little less than it takes, by rounding, is what it takes.
-        level = 0.0 if level < self._least * (1.0 - 1e-9) else max(level, self._least)
+        return 0.0 if level < self._least * (1.0 - 1e-9) else max(level, self._least)
+
+    async def write(self, power_w: float, now_us: int, refresh_us: int) -> bool:
+        """Write a set-point unless the device holds it already; return whether it was written."""
+        level = self.level(power_w)
         if level == self._level and now_us - self._written_us < refresh_us:
             return False
         before, self._level = self._level, None
@@ -90,26 +92,6 @@ class WiredActuator:
                 await self.device.write(_SWITCH, 1.0)
         self._level, self._written_us = level, now_us
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class RealParts:
-    """What a rig with real devices has besides."""
-
-    may_write: Callable[[], None]
-    """Asked before each command; raises `RigError` when nothing may be written any more."""
-    expect: Callable[[float], None]
-    """Told at each tick within how many seconds the next one comes."""
-    tick_s: float
-    loads: Mapping[int, ModbusDevice]
-    """Real loads on Modbus by their place."""
-    reporting: frozenset[int]
-    """Places of real loads that report their power through a coordinator."""
-    measured: Callable[[int, float], None] | None
-    """Told what a real load draws (place, W)."""
-    witness: ModbusDevice | None
-    """The meter that the truth comes from: a witness, or the grid meter itself."""
-    log: ConnectionLog | None
 
 
 class RigDriver:
@@ -130,7 +112,7 @@ class RigDriver:
         closing: Sequence[Callable[[], Any]],
         reports: bool,
         identity: Callable[[], dict[str, Any]],
-        real: RealParts | None = None,
+        real: RealRig | None = None,
     ) -> None:
         """Join devices.
 
@@ -166,7 +148,12 @@ class RigDriver:
         self._loads = [k for k, actuator in enumerate(actuators) if actuator.kind == "load"]
         self._reports = reports
         known = grid.readings
-        self._fields = [(field, known[name]) for name, field in FIELD_OF.items() if name in known]
+        corrections = {} if self._real is None else self._real.calibrations
+        self._fields = [
+            (field, known[name], corrections.get((self._grid.name, name)))
+            for name, field in FIELD_OF.items()
+            if name in known
+        ]
         self._newest: MeterReading | None = None
         self._sent: list[tuple[int, int, tuple[int, ...]]] = []
         self._wired_acked: list[dict[int, int]] = []
@@ -176,7 +163,12 @@ class RigDriver:
         for opener in self._opening:
             await self._opened(opener)
         known = self._grid.readings
-        self._fields = [(field, known[name]) for name, field in FIELD_OF.items() if name in known]
+        corrections = {} if self._real is None else self._real.calibrations
+        self._fields = [
+            (field, known[name], corrections.get((self._grid.name, name)))
+            for name, field in FIELD_OF.items()
+            if name in known
+        ]
 
     async def _opened(self, opener: Callable[[], Any]) -> None:
         """Connect; once is no proof that nobody is there: a device may be slow after a pause."""
@@ -207,18 +199,21 @@ class RigDriver:
             ReadingError: the meter did not answer, or not with a value.
             RigError: it is given up.
         """
-        if self._real is not None:
-            # A run that hangs longer than this does not renew its lease any more.
-            self._real.expect(3.0 * self._real.tick_s + 2.0)
-            await self._look(self._real, t_us)
+        real, failure = self._real, None
+        if real is not None:
+            real.alive()
         try:
             await self._poll(t_us)
         except ReadingError as error:
-            refusal = error.__cause__
+            failure = error
+        if real is not None:
+            await real.tick(t_us, {} if self._power is None else self._power.power_reports)
+        if failure is not None:
+            refusal = failure.__cause__
             starting = isinstance(refusal, ModbusRefusedError) and refusal.code == DEVICE_BUSY
             if self._newest is None and starting:
                 return None
-            raise
+            raise failure
         if self._grid.readings["power_w"].value is None:
             if self._newest is None:
                 return None
@@ -234,30 +229,6 @@ class RigDriver:
             await self._read_pv(t_us)
         else:
             await asyncio.gather(self._grid.poll(t_us), self._read_pv(t_us))
-
-    async def _look(self, real: RealParts, t_us: int) -> None:
-        """Measure real loads and the connection; who is silent keeps what was measured last."""
-        for place, device in real.loads.items():
-            with contextlib.suppress(ReadingError, RigError):
-                await device.poll(t_us)
-                power_w = device.number("power_w")
-                if real.measured is not None and math.isfinite(power_w):
-                    real.measured(place, power_w)
-        if self._power is not None and real.measured is not None:
-            for place, report in self._power.power_reports.items():
-                if place in real.reporting:
-                    real.measured(place, report.value)
-        witness = real.witness
-        if witness is None or real.log is None:
-            return
-        if witness is not self._grid:
-            with contextlib.suppress(ReadingError, RigError):
-                await witness.poll(t_us)
-        powers = [witness.number(f"power_{phase}_w") for phase in "abc"]
-        if math.isfinite(sum(powers)):
-            volts = [witness.number(f"voltage_{phase}_v") for phase in "abc"]
-            pv_w = math.nan if self._pv is None else self._pv.number("power_w")
-            real.log.sample(self._clock.now_us, powers, volts, pv_w)
 
     async def write(self, power_w: NDArray[np.float64]) -> tuple[int, int]:
         """Send set-points [actuator]; return (sequence number, status).
@@ -278,6 +249,8 @@ class RigDriver:
         written: list[int] = []
         for port in self._wired:
             try:
+                if self._real is not None:
+                    self._real.wrote(port.place, port.level(float(power_w[port.place])))
                 if await port.write(float(power_w[port.place]), now_us, self._refresh_us):
                     written.append(port.place)
                 # Also where the device had confirmed this very set-point before.
@@ -331,6 +304,8 @@ class RigDriver:
 
     def device_event(self, device: str, kind: str, data: Mapping[str, Any]) -> None:
         """Pass on what happened to a device."""
+        if self._real is not None:
+            self._real.device_event(device, kind, data)
         if self._events is not None:
             t_us = max(self._clock.now_us, 0)
             self._events.event(t_us, f"device_{kind}", device=device, **data)
@@ -341,13 +316,15 @@ class RigDriver:
 
     def _sampled(self) -> MeterReading:
         values = np.zeros(METER_FIELDS)
-        for field, reading in self._fields:
+        for field, reading, calibration in self._fields:
             value = reading.value
             if isinstance(value, float):
-                values[field] = value
+                values[field] = value if calibration is None else calibration.corrected(value)
         changed_us = self._grid.changed_us
         if self._pv is not None:
-            pv_w = self._pv.number("power_w")
+            real = self._real
+            shown_w = self._pv.number("power_w")
+            pv_w = shown_w if real is None else real.value(self._pv, "power_w")
             values[meter.PV_POWER] = pv_w if pv_w == pv_w else 0.0  # noqa: PLR0124 - NaN
         last = self._newest
         if last is None or last.sampled_us != changed_us:

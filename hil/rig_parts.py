@@ -21,10 +21,12 @@ from .modbus.bus import ModbusBus
 from .modbus.client import ModbusClient
 from .modbus.driver import ModbusDevice
 from .modbus.tls import client_context
+from .real_rig import Player, RealRig, Watched
 from .real_site import ConnectionLog, RealSite, TruthOf
 from .rig import RigError
-from .rig_driver import PowerLink, RealParts, RigDriver, WiredActuator
+from .rig_driver import PowerLink, RigDriver, WiredActuator
 from .rigs.concrete import ConcreteDevice, RigSetup, concrete_for
+from .rigs.masters import SetpointWatch
 from .rigs.model import Bus, ModbusRtuBus, ModbusTcpBus, ModbusTlsBus, Zigbee2MqttBus, ZnpBus
 from .rigs.session import RigSession
 from .wire import Tap
@@ -42,6 +44,8 @@ from .zigbee.slots import parse_ieee
 
 ONE_WAY_US: Final = 1000
 """Delay of a message in memory in each direction: a local network, a serial port."""
+_PLAYED: Final = ("power_setpoint_w", "power_limit_w")
+"""Quantities by which a device is told what to play, first come first."""
 _CONFIRM_S: Final = 0.1
 """How long it may take a coordinator to say that a broadcast is out, or its table full."""
 
@@ -116,7 +120,7 @@ class _Builder:
         self._closing: list[Callable[[], Any]] = []
         self._host: ZigbeeHost | None = None
         self._links: dict[str, ModbusDevice] = {}
-        self._real: RealParts | None = None
+        self._real: RealRig | None = None
         self._truth_of: TruthOf = "plant"
         self._driver: RigDriver | None = None
 
@@ -150,17 +154,65 @@ class _Builder:
             site.log = log
         else:
             site = RealSite(twin, self._clock, log)
-        self._real = RealParts(
-            may_write=session.may_write,
-            expect=session.expect,
+        pv = self._serving("pv")
+        self._real = RealRig(
+            self._clock,
+            session,
             tick_s=experiment.clock.control_period_s,
+            refresh_us=to_us(experiment.clock.refresh_s),
+            measured=site.measured,
             loads=loads,
             reporting=frozenset(reporting),
-            measured=site.measured,
             witness=None if meter is None else self._modbus(meter, METER_FIELDS),
+            witness_is_polled=meter is grid,
+            pv=None if pv is None else self._modbus(pv, ("power_w",)),
             log=log,
+            players=self._players(twin),
+            watched=self._watched(),
+            calibrations={
+                (device.id, item.point): item
+                for device in self._devices
+                for item in device.entry.calibration
+            },
         )
         return site
+
+    def _players(self, twin: ExportPlant) -> list[Player]:
+        """Return the devices that play what the scenario says of the sun and the house."""
+        sources: dict[str, Callable[[int], float]] = {
+            "pv": twin.sun_power_w,
+            "household": twin.household_power_w,
+        }
+        found = []
+        for what, power_w in sources.items():
+            device = self._serving(what)
+            if device is None or self._setup.rig.origin(what) != "played":
+                continue
+            link = self._modbus(device, ("power_w",))
+            fields = resolve(device.profile)
+            quantity = next((name for name in _PLAYED if fields.writing(name)), None)
+            if quantity is None:
+                raise RigError(
+                    f"device '{device.id}' is to play {what} and takes no power; allowed: a "
+                    f"device with {' or '.join(_PLAYED)}"
+                )
+            found.append(Player(link, quantity, power_w))
+        return found
+
+    def _watched(self) -> dict[int, Watched]:
+        """Return the real actuators whose set-point can be read back."""
+        found: dict[int, Watched] = {}
+        for place, actuator in enumerate(self._actuators):
+            device = self._serving(_what(actuator))
+            if device is None or device.emulated or device.profile.modbus is None:
+                continue
+            link = self._modbus(device, ("power_w",))
+            quantity = WiredActuator(place, actuator, link).quantity
+            kind = device.profile.actuator(quantity)
+            if kind is not None and resolve(device.profile).reading(quantity) is not None:
+                watch = SetpointWatch(device.id, kind, device.profile.timing.refresh_s)
+                found[place] = Watched(link, quantity, watch)
+        return found
 
     def driver(
         self, effects: Callable[[], Effects] | None, *, refresh_us: int, reports: bool
@@ -219,6 +271,9 @@ class _Builder:
             bus = self._buses[device.bus.id] = ModbusBus(self._clock, self._client(device.bus))
             self._closing.append(bus.close)
         has = resolve(device.profile).quantities("r")
+        if not device.emulated:
+            # Set-points of real devices are read back: another master may write to them.
+            quantities = (*quantities, *(item.quantity for item in device.profile.actuators))
         link = ModbusDevice(
             device.profile,
             bus,

@@ -257,6 +257,11 @@ class SiteBatch:
         x, k, p, q, _, _ = self._one
         return int(wire_one(self.layout.c, self._edge, x, k, p, q, actuator, power_w, t_us))
 
+    def profile(self, index: int) -> NDArray[np.float32]:
+        """Return a profile [second, channel]."""
+        rows: NDArray[np.float32] = self._profiles[index]
+        return rows
+
     def readings(
         self, t_us: int
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:

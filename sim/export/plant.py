@@ -126,6 +126,21 @@ class ExportPlant:
             self.advance(t_us)
         return self.batch.wire(t_us, actuator, power_w)
 
+    def sun_power_w(self, t_us: int) -> float:
+        """Return what the sun would give through the inverter at a time."""
+        pv = self.config.pv
+        row = self._profile_row(t_us)
+        return min(pv.peak_power_w * float(row[0]), pv.inverter_power_w)
+
+    def household_power_w(self, t_us: int) -> float:
+        """Return what the house takes on all phases at a time."""
+        return float(self._profile_row(t_us)[1:4].sum())
+
+    def _profile_row(self, t_us: int) -> NDArray[np.float32]:
+        profile = self.batch.profile(0)
+        row: NDArray[np.float32] = profile[min(t_us // SECOND_US, len(profile) - 1)]
+        return row
+
     def follow(self, load: int) -> None:
         """Let a real load take the place of a simulated one: its power is what `measured` says.
 

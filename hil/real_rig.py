@@ -1,0 +1,158 @@
+"""What a run does on a rig with real devices besides controlling it.
+
+Each tick the run says that it is alive; what real loads draw goes to the twin, what the witness
+shows to the log of the connection; what is to be played goes to whoever plays it; and set-points
+are read back, since another master's writes put the rig out of use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..sim.clock import Clock
+from .modbus.driver import ModbusDevice
+from .modbus.errors import ModbusError
+from .real_site import ConnectionLog
+from .rig import ReadingError, RigError
+from .rigs.masters import SetpointWatch
+from .rigs.safety import Calibration
+from .rigs.session import RigSession
+from .zigbee.slots import Report
+
+_PLAY_STEP_W: Final = 1.0
+"""A player is told a new power when it differs by this much."""
+_PHASES: Final = "abc"
+
+
+@dataclass(slots=True)
+class Player:
+    """A device that plays a quantity of the plant: a PV simulator, a load bank."""
+
+    device: ModbusDevice
+    quantity: str
+    power_w: Callable[[int], float]
+    """What it is to play at a time."""
+    told_w: float = math.nan
+    told_us: int = 0
+
+
+@dataclass(slots=True)
+class Watched:
+    """An actuator whose set-point is read back."""
+
+    device: ModbusDevice
+    quantity: str
+    watch: SetpointWatch
+
+
+@dataclass(slots=True)
+class RealRig:
+    """The real part of a rig during a run."""
+
+    clock: Clock
+    session: RigSession
+    tick_s: float
+    refresh_us: int
+    measured: Callable[[int, float], None]
+    """Told what a real load draws (place, W)."""
+    loads: Mapping[int, ModbusDevice] = field(default_factory=dict)
+    """Real loads on Modbus by their place."""
+    reporting: frozenset[int] = frozenset()
+    """Places of real loads that report their power through a coordinator."""
+    witness: ModbusDevice | None = None
+    """The meter that the truth comes from: a witness, or the grid meter itself."""
+    witness_is_polled: bool = False
+    """Whether it is the grid meter, which the loop has read already."""
+    pv: ModbusDevice | None = None
+    log: ConnectionLog | None = None
+    players: Sequence[Player] = ()
+    watched: Mapping[int, Watched] = field(default_factory=dict)
+    """Actuators on Modbus by their place."""
+    calibrations: Mapping[tuple[str, str], Calibration] = field(default_factory=dict)
+    """By device and quantity."""
+
+    def alive(self) -> None:
+        """Say that the run is alive; if it hangs after this, its lease expires."""
+        self.session.expect(3.0 * self.tick_s + 2.0)
+
+    def may_write(self) -> None:
+        """Ask before each command; raises `RigError` when nothing may be written any more."""
+        self.session.may_write()
+
+    def wrote(self, place: int, value: float) -> None:
+        """Take note of a set-point that is about to be written."""
+        watched = self.watched.get(place)
+        if watched is not None:
+            watched.watch.written(value, self.clock.now_us)
+
+    def value(self, device: ModbusDevice, quantity: str) -> float:
+        """Return what a device shows, corrected by its calibration; NaN for none."""
+        shown = device.number(quantity)
+        calibration = self.calibrations.get((device.name, quantity))
+        return shown if calibration is None else calibration.corrected(shown)
+
+    def device_event(self, device: str, kind: str, data: Mapping[str, Any]) -> None:
+        """Put the rig out of use when another device answers than the expected one."""
+        if kind == "identity":
+            self.session.broken(f"device '{device}': {data.get('difference', 'another device')}")
+
+    async def tick(self, t_us: int, reports: Mapping[int, Report]) -> None:
+        """Measure, play, look for other masters; who is silent keeps what was measured last.
+
+        Raises:
+            RigError: another master writes to an actuator, or the rig may not be used any more.
+        """
+        for place, device in self.loads.items():
+            with contextlib.suppress(ReadingError, RigError):
+                await device.poll(t_us)
+                power_w = self.value(device, "power_w")
+                if math.isfinite(power_w):
+                    self.measured(place, max(power_w, 0.0))
+        for place in self.reporting:
+            report = reports.get(place)
+            if report is not None:
+                self.measured(place, max(report.value, 0.0))
+        for player in self.players:
+            await self._play(player, t_us)
+        for watched in self.watched.values():
+            await self._look_back(watched, t_us)
+        await self._witness(t_us)
+
+    async def _witness(self, t_us: int) -> None:
+        witness = self.witness
+        if witness is None or self.log is None:
+            return
+        if not self.witness_is_polled:
+            with contextlib.suppress(ReadingError, RigError):
+                await witness.poll(t_us)
+        powers = [self.value(witness, f"power_{phase}_w") for phase in _PHASES]
+        if math.isfinite(sum(powers)):
+            volts = [self.value(witness, f"voltage_{phase}_v") for phase in _PHASES]
+            pv_w = math.nan if self.pv is None else self.value(self.pv, "power_w")
+            self.log.sample(self.clock.now_us, powers, volts, pv_w)
+
+    async def _play(self, player: Player, t_us: int) -> None:
+        power_w = player.power_w(max(t_us, 0))
+        if abs(power_w - player.told_w) < _PLAY_STEP_W and t_us - player.told_us < self.refresh_us:
+            return
+        self.may_write()
+        try:
+            await player.device.write(player.quantity, power_w)
+        except (ModbusError, ReadingError):
+            player.told_w = math.nan  # again at the next tick
+            return
+        player.told_w, player.told_us = power_w, t_us
+
+    async def _look_back(self, watched: Watched, t_us: int) -> None:
+        with contextlib.suppress(ReadingError, RigError):
+            await watched.device.poll(t_us)
+        shown = watched.device.number(watched.quantity)
+        if not math.isfinite(shown):
+            return
+        problem = watched.watch.check(shown, self.clock.now_us)
+        if problem is not None:
+            raise self.session.broken(problem)
