@@ -116,10 +116,14 @@ class Connection:
         """The clock that times of messages come from."""
         return self._clock
 
-    def check(self) -> None:
-        """Raise `RigError` when the coordinator is given up, `LinkDownError` while it is away."""
+    def check_given_up(self) -> None:
+        """Raise `RigError` when the coordinator is given up."""
         if self._failure is not None:
             raise self._failure
+
+    def check(self) -> None:
+        """Raise `RigError` when the coordinator is given up, `LinkDownError` while it is away."""
+        self.check_given_up()
         if self.state != "up":
             raise LinkDownError(f"{self._name}: the coordinator is {self.state}")
 

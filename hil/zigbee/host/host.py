@@ -158,8 +158,7 @@ class ZigbeeHost(Connection):
 
     async def send_to_all(self, address: int, endpoint: int, cluster: int, frame: bytes) -> int:
         """Broadcast an encoded frame of the cluster library; return the status as `broadcast`."""
-        if self._failure is not None:
-            raise self._failure
+        self.check_given_up()
         if self.state != "up":
             return STATUS_COORDINATOR_DOWN
         try:

@@ -16,6 +16,7 @@ from wattbench.hil.zigbee.host import link as link_module
 from wattbench.hil.zigbee.host.heaters import HeaterSlots
 from wattbench.hil.zigbee.host.host import HostSettings, ZigbeeHost
 from wattbench.hil.zigbee.host.link import LinkDownError, MtLink
+from wattbench.hil.zigbee.host.loads import LoadSlots, SwitchedLoad
 from wattbench.hil.zigbee.host.sending import NoAnswerError, RetryPolicy
 from wattbench.hil.zigbee.network import Network
 from wattbench.hil.zigbee.radio import RadioMesh
@@ -200,6 +201,59 @@ def test_one_heater_can_be_told_alone_beside_the_broadcasts() -> None:
             harmless=True,
         )
         assert heater.Ack.decode(answer.payload) == heater.Ack(200, 1, 700.0)
+
+    on_site(work)
+
+
+def test_heaters_and_a_dimmer_take_watts_together() -> None:
+    async def work(s: Site):
+        heaters = HeaterSlots(s.host, {k: HEATER + k for k in range(3)})
+        loads = LoadSlots(s.host, heaters, {5: SwitchedLoad(PLUG, 2000.0)}, report_period_s=2.0)
+        await loads.start()
+        seq, status = await loads.set_power({0: 100.0, 1: 200.0, 2: 0.0, 5: 500.0})
+        assert status == 0
+        await asyncio.sleep(5)
+        assert set(loads.acked_us(seq)) == {0, 1, 2, 5}
+        level = s.devices[PLUG].source.measure("level", s.clock.now_us)
+        assert level == pytest.approx(0.25, abs=0.01)
+        assert 5 in loads.power_reports
+        seq, _ = await loads.set_power({5: 0.0})
+        await asyncio.sleep(5)
+        assert set(loads.acked_us(seq)) == {5}
+        assert not s.devices[PLUG].source.measure("on", s.clock.now_us)
+        assert loads.acked_us(-1) == loads.acked_us(99) == {}
+        with pytest.raises(RigError, match="no load has one of the slots"):
+            await LoadSlots(s.host, None, {}).set_power({0: 1.0})
+
+    on_site(work)
+
+
+def test_only_the_newest_command_waits_behind_a_slow_plug() -> None:
+    async def work(s: Site):
+        loads = LoadSlots(s.host, None, {5: SwitchedLoad(PLUG, 2000.0, means="on")})
+        await loads.start()
+        s.devices[PLUG].vanish()
+        numbers = [(await loads.set_power({5: power_w}))[0] for power_w in (0.0, 2000.0, 0.0)]
+        await asyncio.sleep(1)
+        numbers += [(await loads.set_power({5: power_w}))[0] for power_w in (2000.0, 0.0)]
+        await asyncio.sleep(20)
+        assert all(loads.acked_us(seq) == {} for seq in numbers)
+        assert len(loads.refusals) == 2
+        s.devices[PLUG].reappear()
+        await asyncio.sleep(5)
+        seq, _ = await loads.set_power({5: 2000.0})
+        await asyncio.sleep(2)
+        assert set(loads.acked_us(seq)) == {5}
+        await loads.close()
+
+    on_site(work)
+
+
+def test_a_sensor_is_no_load() -> None:
+    async def work(s: Site):
+        loads = LoadSlots(s.host, None, {5: SwitchedLoad(SENSOR, 2000.0)})
+        with pytest.raises(RigError, match="cannot be switched"):
+            await loads.start()
 
     on_site(work)
 
