@@ -11,12 +11,13 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast lint format types docs docs-check bench wheel clean
+.PHONY: help demo test test-fast wire lint format types docs docs-check bench wheel clean
 
 help:
 	@echo "make demo        install what a run needs, run the demo scenario, say where its report is"
 	@echo "make test        install the development set-up, run all tests, show the coverage"
 	@echo "make test-fast   the same without the slow tests"
+	@echo "make wire        fetch third-party clients (mbpoll, zigbee-herdsman, ...) for tests/wire"
 	@echo "make lint        ruff: rules and format          make format  mend what ruff can mend"
 	@echo "make types       mypy, strict                    make bench   speed figures"
 	@echo "make docs        write the generated files anew  make docs-check  fail if one is out of date"
@@ -30,6 +31,9 @@ test: $(VENV)/.installed-dev
 
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+wire:
+	bash tests/wire/install.sh
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -105,5 +109,5 @@ $(BIN)/python:
 
 clean:
 	rm -rf $(VENV) .typing .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
-	rm -rf build dist htmlcov *.egg-info .coverage .coverage.*
+	rm -rf .wire build dist htmlcov *.egg-info .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
