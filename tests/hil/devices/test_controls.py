@@ -223,3 +223,21 @@ def test_a_window_delays_the_start(inverter: Bench) -> None:
     quantity, value, t_us = inverter.commands[-1]
     assert (quantity, value) == ("power_limit_w", 3000.0)
     assert 0 < t_us <= 20 * S
+
+
+def test_each_storage_limit_has_a_time_of_its_own(inverter: Bench) -> None:
+    inverter.write("124.InOutWRte_RvrtTms", 30)
+    inverter.write("124.StorCtl_Mod", 3)
+    inverter.write("discharge_limit_w", 1000)
+    inverter.at(10).write("charge_limit_w", 2000)
+    assert inverter.at(35).read("124.StorCtl_Mod") == 1
+    assert inverter.last == ("discharge_limit_w", 5000.0)
+    assert inverter.at(45).read("124.StorCtl_Mod") == 0
+    assert inverter.last == ("charge_limit_w", 5000.0)
+
+
+def test_no_more_than_the_actuator_can_do(battery: Bench) -> None:
+    battery.write("704.WSetMod", 0)
+    battery.write("704.WSetPct", -150)
+    battery.write("704.WSetEna", 1)
+    assert battery.last == ("power_setpoint_w", -10_000.0)

@@ -8,7 +8,7 @@ import pytest
 
 from wattbench.hil.devices.source import ConstantSource
 
-from .conftest import Bench, refusal
+from .conftest import Bench, profile_of, refusal
 
 
 def s32l(value: int) -> bytes:
@@ -208,3 +208,24 @@ def test_nothing_measured_yet_is_no_zero(name: str) -> None:
         assert bench.read("power_w") is None
     # Who it is can be read all the same.
     assert bench.read("serial")
+
+
+def test_a_meter_that_counts_the_other_way() -> None:
+    points = [
+        {"quantity": "power_w", "address": 0, "type": "int16", "sign": -1, "scale": 10},
+        {"quantity": "power_setpoint_w", "address": 1, "type": "int16", "sign": -1, "access": "rw"},
+    ]
+    bench = Bench(profile_of(points=points), ConstantSource({"power_w": 1230.0}))
+    assert holding(bench, 0, 1) == (-123).to_bytes(2, "big", signed=True)
+    assert bench.read("power_w") == 1230.0
+    bench.device.write_registers(1, (-500).to_bytes(2, "big", signed=True), 0, 6)
+    assert bench.last == ("power_setpoint_w", 500.0)
+
+
+def test_a_scale_register() -> None:
+    points = [{"quantity": "power_w", "address": 0, "type": "int16", "scale_register": "power_sf"}]
+    registers = [{"name": "power_sf", "address": 1, "type": "sunssf", "value": 1}]
+    profile = profile_of(points=points, registers=registers)
+    bench = Bench(profile, ConstantSource({"power_w": 123_450.0}))
+    assert holding(bench, 0, 2) == struct.pack(">hh", 12345, 1)
+    assert bench.read("power_w") == 123_450.0
