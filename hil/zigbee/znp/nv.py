@@ -59,20 +59,48 @@ Extended = tuple[int, int, int]
 def _configuration() -> dict[int, bytes]:
     """Return the items that "clear configuration" puts back."""
     return {
+        0x04: b"\x0a",  # start delay
+        0x24: u16(3000),  # poll rates, for end devices
+        0x25: u16(100),
+        0x26: u16(100),
+        0x27: u16(1000),
+        0x28: b"\x02",  # retries
+        0x29: b"\x02",
+        0x2A: b"\x02",  # stack profile: Zigbee Pro
+        0x2B: b"\x07",  # how long messages for sleeping children are kept
+        0x2C: b"\x1e",  # route expiry
+        EXTENDED_PAN_ID: b"\xff" * 8,
+        0x2E: b"\x02",  # broadcast retries
+        0x2F: b"\x05",
         0x30: b"\x1e",  # broadcast delivery time
         0x31: b"\x00",  # network mode
         0x32: b"\x01",  # concentrator
         0x33: b"\x78",  # concentrator discovery time
+        0x34: b"\x0a",
         0x36: b"\x01",  # concentrator route cache
+        0x37: b"\x01",
         0x38: b"\xff",  # source route expiry
+        0x39: b"\x05",
+        0x3D: b"\x01",
         0x3E: b"\x00",  # child ageing
-        0x61: b"\x01",
+        0x43: b"\x03",
+        0x44: u16(6000),  # wait for an acknowledgement
+        0x45: b"\x02",
+        0x46: u16(1600),
+        APS_USE_EXT_PANID: bytes(8),
+        0x48: b"\x01",
+        0x61: b"\x01",  # security
         PRECONFIGURED_KEY: bytes(16),
         PRECONFIGURED_KEYS_ENABLE: b"\x00",
+        0x64: b"\x01",
+        0x65: b"\x01",
         0x6D: b"\x01",
         PAN_ID: b"\xff\xff",
         CHANNELS: u32(0x00000800),
+        0x86: b"\x03",  # scan duration
         LOGICAL_TYPE: b"\x00",
+        0x88: u16(20),
+        0x89: u16(0),
         ZDO_DIRECT_CB: b"\x00",
     }
 
@@ -125,8 +153,6 @@ class NvMemory:
     def clear_configuration(self) -> None:
         """Put the network's settings back to defaults."""
         self.items.update(_configuration())
-        for item in (EXTENDED_PAN_ID, APS_USE_EXT_PANID):
-            self.items.pop(item, None)
         self.changed += 1
 
     def clear_network(self) -> None:
