@@ -28,6 +28,7 @@ from ..rig import RigError
 from ..rigs.concrete import ConcreteDevice
 from ..rigs.model import ZnpBus
 from ..wire import Tap, WireFault
+from ..wirefaults.devices import CoordinatorFaults, EndDeviceFaults, StickySource
 from ..zigbee import heater, mt
 from ..zigbee.binary import CodecError
 from ..zigbee.devices.end_device import EndDevice
@@ -74,76 +75,14 @@ class _HeaterSource:
             self._source.command(quantity, value, t_us)
 
 
-class _FrozenSource:
-    """A source whose quantities can be made to stand still."""
-
-    def __init__(self, source: DeviceSource) -> None:
-        self._source = source
-        self._latest: dict[str, float | str | None] = {}
-        self._stuck: set[str] = set()
-        self.all_stuck = False
-
-    def measure(self, quantity: str, t_us: int) -> float | str | None:
-        """Return what the source says, or said last."""
-        if (self.all_stuck or quantity in self._stuck) and quantity in self._latest:
-            return self._latest[quantity]
-        value = self._latest[quantity] = self._source.measure(quantity, t_us)
-        return value
-
-    def command(self, quantity: str, value: float, t_us: int) -> None:
-        """Pass a command on."""
-        self._source.command(quantity, value, t_us)
-
-    def stick(self, quantity: str, on: bool) -> None:
-        """Let a quantity stand still, or move again."""
-        (self._stuck.add if on else self._stuck.discard)(quantity)
-
-
-class FaultyEndDevice:
-    """What faults do to an emulated Zigbee device."""
-
-    def __init__(self, device: EndDevice, source: _FrozenSource) -> None:
-        self._device, self._source = device, source
-
-    def reset(self) -> None:
-        """Forget network and settings, as a device does that is reset to how it was sold."""
-        self._device.leave()
-
-    def stuck(self, quantity: str | None, on: bool) -> None:
-        """Freeze a quantity, or all; KeyError for one that it does not have."""
-        if quantity is None:
-            self._source.all_stuck = on
-            return
-        assert self._device.profile.zigbee is not None
-        known = {item.quantity for item in self._device.profile.zigbee.attributes}
-        if quantity not in known:
-            raise KeyError(", ".join(sorted(name for name in known if name)))
-        self._source.stick(quantity, on)
-
-
-class _FaultyCoordinator:
-    """What faults do to an emulated coordinator."""
-
-    def __init__(self, coordinator: ZnpCoordinator) -> None:
-        self._coordinator = coordinator
-
-    def reset(self) -> None:
-        """Restart with the memory as it left the factory: the network is gone."""
-        self._coordinator.lose_configuration()
-
-    def stuck(self, quantity: str | None, on: bool) -> None:
-        """Let the firmware hang."""
-        self._coordinator.stuck = on
-
-
 class PlantMesh(RadioMesh):
     """The radio of a site: broadcasts of set-points go through the plant's channel."""
 
     def __init__(self, site: Site, seed: int) -> None:
         super().__init__(site.plant.edge.mesh, seed)
         self._site = site
-        self.heaters: dict[int, tuple[int, _HeaterSource]] = {}
-        """IEEE address → (slot, source) of the site's heaters."""
+        self.heaters: dict[int, tuple[int, _HeaterSource, EndDevice]] = {}
+        """IEEE address → (slot, source, device) of the site's heaters."""
 
     def broadcast(
         self, t_us: int, message: RadioMessage, devices: Sequence[int]
@@ -157,6 +96,9 @@ class PlantMesh(RadioMesh):
         for slot, level_w in command.powers_w:
             if level_w is not None and slot < len(power_w):
                 power_w[slot] = level_w
+        for ieee, (slot, _, device) in self.heaters.items():
+            if ieee not in devices or not device.powered:
+                power_w[slot] = np.nan  # a device that is gone or off hears nothing
         seq, status = plant.broadcast(sent_us, power_w)
         if status != STATUS_SENT:
             full = status == STATUS_TABLE_FULL
@@ -166,9 +108,9 @@ class PlantMesh(RadioMesh):
         dead_us = round(plant.edge.device.dead_time_s * 1e6)
         arrivals, replies = {}, {}
         for ieee in devices:
-            slot, source = self.heaters.get(ieee, (-1, None))
-            if source is None or slot < 0:
+            if ieee not in self.heaters:
                 continue
+            slot, source, _ = self.heaters[ieee]
             back_us, acts_us = int(acked_us[slot]), int(effective_us[slot])
             if acts_us < 0 and back_us < 0:
                 continue
@@ -213,8 +155,8 @@ class EmulatedMesh:
             seed=rig.seed,
         )
         self.devices: dict[str, EndDevice] = {}
-        self._frozen: dict[str, _FrozenSource] = {}
-        self.coordinator_faults = _FaultyCoordinator(self.coordinator)
+        self._sticky: dict[str, StickySource] = {}
+        self.coordinator_faults = CoordinatorFaults(self.coordinator)
         self._server: asyncio.Server | None = None
         self._pty: PtyPort | None = None
         for device in devices:
@@ -222,15 +164,16 @@ class EmulatedMesh:
                 raise RigError(f"device '{device.id}' on bus '{bus.id}' is no Zigbee device")
             source = rig.source(device)
             ieee = parse_ieee(device.ieee)
-            if radio is not None and device.slot >= 0:
-                source = heard = _HeaterSource(source)
-                radio.heaters[ieee] = device.slot, heard
-            frozen = _FrozenSource(source)
-            end_device = EndDevice.from_profile(
-                device.profile, source if faults is None else frozen, ieee, clock
-            )
+            heard = _HeaterSource(source)
+            of_site = radio is not None and device.slot >= 0
+            if of_site:
+                source = heard
+            if faults is not None:
+                source = self._sticky[device.id] = StickySource(source, clock)
+            end_device = EndDevice.from_profile(device.profile, source, ieee, clock)
+            if radio is not None and of_site:
+                radio.heaters[ieee] = device.slot, heard, end_device
             self.devices[device.id] = end_device
-            self._frozen[device.id] = frozen
             self.network.add(end_device)
         if radio is not None:
             self._commission(rig.seed)
@@ -247,9 +190,9 @@ class EmulatedMesh:
         """Return the coordinator's end of a connection."""
         return self.coordinator.protocol()
 
-    def faulty(self, device: str) -> FaultyEndDevice:
+    def faulty(self, device: str) -> EndDeviceFaults:
         """Return a device as faults see it."""
-        return FaultyEndDevice(self.devices[device], self._frozen[device])
+        return EndDeviceFaults(self.devices[device], self._sticky.get(device))
 
     def power_w(self, device: str, t_us: int) -> float | None:
         """Return what a device measures now."""

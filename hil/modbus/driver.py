@@ -153,8 +153,7 @@ class ModbusDevice:
         brought, failure = False, None
         try:
             if self._begun != self._bus.generation:
-                await self._begin()
-                brought = True
+                brought = await self._begin()
             for reader in self._readers:
                 if t_us >= reader.due_us:
                     try:
@@ -236,10 +235,13 @@ class ModbusDevice:
             raise RigError(f"{self.name} is not open")
         return self._fields
 
-    async def _begin(self) -> None:
-        """Find out where things are, and read what is read once for a connection."""
+    async def _begin(self) -> bool:
+        """Find out where things are, and read what is read once for a connection.
+
+        Returns whether the device said anything: a gateway takes connections for a dead one too.
+        """
         await self._bus.connect(self._seat)
-        generation = self._bus.generation
+        generation, heard_us = self._bus.generation, self._heard_us
         if self._fields is None:
             self._fields = await self._resolve()
             self._plan(self._fields)
@@ -254,6 +256,7 @@ class ModbusDevice:
                     # It lacks what the profile promises; its points stay missing.
                     reader.due_us += reader.period_us
         self._begun = generation
+        return self._heard_us != heard_us
 
     def _plan(self, fields: FieldMap) -> None:
         gap = gap_worth_reading(self._bus.client.line, self.profile.timing.answer_s)

@@ -10,6 +10,7 @@ from ...sim.faults import FaultConfig
 from ...sim.profiles.config import ProfilesConfig
 from ..devices.model import DeviceProfile
 from .actuators import Profiles, actuating, arming_problems, plans
+from .fault_check import bus_fault_problems
 from .model import Rig, RigDevice
 
 _METER_FAULTS = frozenset(
@@ -82,6 +83,7 @@ def problems(rig: Rig, profiles: Profiles, scenario: CheckedScenario | None = No
         found += _sources(rig, profiles, scenario.plant)
         found += _driven(rig, scenario.profiles)
         found += _faults(rig, scenario.faults)
+        found += bus_fault_problems(rig, profiles, scenario.plant, scenario.faults, readable)
     return list(dict.fromkeys(found))
 
 
@@ -298,10 +300,7 @@ def _driven(rig: Rig, profiles: ProfilesConfig) -> Iterator[str]:
 def _faults(rig: Rig, faults: Sequence[FaultConfig]) -> Iterator[str]:
     for index, fault in enumerate(faults):
         place = f"fault {index} ({fault.kind})"
-        target = getattr(fault, "target", None)
-        if target is not None:
-            yield from _bus_fault(rig, place, target)
-        elif fault.kind in _METER_FAULTS:
+        if fault.kind in _METER_FAULTS:
             yield from _needs_emulated(rig, place, "grid")
         elif fault.kind in _MESH_FAULTS:
             for device in rig.devices:
@@ -317,13 +316,3 @@ def _needs_emulated(rig: Rig, place: str, what: str) -> Iterator[str]:
     device = rig.serving(what)
     if device is not None and not device.emulated:
         yield (f"{place} needs an emulated device, and {what} is served by the real '{device.id}'")
-
-
-def _bus_fault(rig: Rig, place: str, target: str) -> Iterator[str]:
-    on_target = [device for device in rig.devices if target in {device.bus, device.id}]
-    if not on_target:
-        known = sorted({*(bus.id for bus in rig.buses), *(device.id for device in rig.devices)})
-        yield f"{place}: the rig has no bus or device '{target}'; allowed: {', '.join(known)}"
-    for device in on_target:
-        if not device.emulated:
-            yield f"{place} needs emulated devices, and '{device.id}' is a real one"
