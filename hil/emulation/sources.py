@@ -8,6 +8,7 @@ theirs by broadcast instead (`mesh`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -90,53 +91,85 @@ class MeterSource(PlantSource):
         self._plant = site.plant
         self._t_us = -1
         self._sample: meter.MeterReading | None = None
+        self._shown: dict[str, float] = {}
+
+    def snapshot(self, t_us: int) -> Mapping[str, float | str | None]:
+        """Return every quantity of the newest sample at a time, nothing before the first."""
+        if t_us != self._t_us:
+            self._t_us = t_us
+            before, self._sample = self._sample, self._plant.reading(max(t_us, 0))
+            if self._sample is None:
+                self._shown = {}
+            elif before is None or before.published_us != self._sample.published_us:
+                self._shown = _meter_values(self._sample)
+        return self._shown
 
     def measure(self, quantity: str, t_us: int) -> float | str | None:
         """Return a quantity of the newest sample at a time, None before the first."""
-        if t_us != self._t_us:
-            self._t_us = t_us
-            self._sample = self._plant.reading(max(t_us, 0))
-        if self._sample is None:
-            return None
-        field = METER_FIELDS.get(quantity)
-        if field is not None:
-            return float(self._sample.values[field])
-        return _FREQUENCY_HZ if quantity == "frequency_hz" else self._derived(quantity)
-
-    def _derived(self, quantity: str) -> float | None:
-        assert self._sample is not None
-        values = self._sample.values
-        if quantity == "apparent_power_va":
-            return float(
-                sum(values[meter.VOLTAGE_A + f] * values[meter.CURRENT_A + f] for f in range(3))
-            )
-        if quantity == "power_factor":
-            apparent_va = self._derived("apparent_power_va") or 0.0
-            power_w = float(values[meter.POWER_TOTAL])
-            return max(min(power_w / apparent_va, 1.0), -1.0) if apparent_va > 0 else 1.0
-        return None
+        return self.snapshot(t_us).get(quantity)
 
 
-class InverterSource(MeterSource):
+def _meter_values(sample: meter.MeterReading) -> dict[str, float]:
+    """Return what a meter shows of a sample: what was measured, and what follows from it."""
+    fields = sample.values.tolist()
+    shown = {name: fields[field] for name, field in METER_FIELDS.items()}
+    shown["frequency_hz"] = _FREQUENCY_HZ
+    total_va = total_var = 0.0
+    for f, phase in enumerate(_PHASES):
+        power_w = fields[meter.POWER_A + f]
+        apparent_va = fields[meter.VOLTAGE_A + f] * fields[meter.CURRENT_A + f]
+        reactive_var = math.sqrt(max(apparent_va * apparent_va - power_w * power_w, 0.0))
+        shown[f"apparent_power_{phase}_va"] = apparent_va
+        shown[f"reactive_power_{phase}_var"] = reactive_var
+        shown[f"power_factor_{phase}"] = _power_factor(power_w, apparent_va)
+        total_va += apparent_va
+        total_var += reactive_var
+    shown["apparent_power_va"], shown["reactive_power_var"] = total_va, total_var
+    shown["power_factor"] = _power_factor(shown["power_w"], total_va)
+    return shown
+
+
+def _power_factor(power_w: float, apparent_va: float) -> float:
+    return max(min(power_w / apparent_va, 1.0), -1.0) if apparent_va > 0 else 1.0
+
+
+class InverterSource(PlantSource):
     """The PV inverter: power as the plant's meter has it, and a limit where there is one."""
 
     def __init__(self, site: Site, actuator: int | None) -> None:
-        super().__init__(site)
+        super().__init__(site, {})
         self._site, self._actuator = site, actuator
+        self._t_us = -1
+        self._shown: dict[str, float] = {}
+        share = [p in site.plant.config.pv.phases for p in _PHASES]
+        self._shares = [float(on) / sum(share) for on in share]
+
+    def snapshot(self, t_us: int) -> Mapping[str, float | str | None]:
+        """Return every quantity at a time; powers and currents are the inverter's, fed in + ."""
+        if t_us != self._t_us:
+            self._t_us = t_us
+            sample = self._site.plant.reading(max(t_us, 0))
+            self._shown = {} if sample is None else self._values(sample)
+        return self._shown
+
+    def _values(self, sample: meter.MeterReading) -> dict[str, float]:
+        power_w = float(sample.values[meter.PV_POWER])
+        shown = {
+            "power_w": power_w,
+            "energy_wh": self._terminals.pv_energy_wh(),
+            "frequency_hz": _FREQUENCY_HZ,
+        }
+        for f, phase in enumerate(_PHASES):
+            volts = float(sample.values[meter.VOLTAGE_A + f])
+            shown[f"voltage_{phase}_v"] = volts
+            shown[f"current_{phase}_a"] = self._shares[f] * power_w / volts if volts > 0 else 0.0
+        if self._actuator is not None:
+            shown["power_limit_w"] = self._terminals.setpoint_w(self._actuator)
+        return shown
 
     def measure(self, quantity: str, t_us: int) -> float | str | None:
-        """Return a quantity; powers and currents are the inverter's own, fed in + ."""
-        if quantity == "power_w":
-            super().measure("power_w", t_us)
-            return None if self._sample is None else float(self._sample.values[meter.PV_POWER])
-        if quantity == "energy_wh":
-            self._terminals.advance(max(t_us, 0))
-            return self._terminals.pv_energy_wh()
-        if quantity == "power_limit_w":
-            return None if self._actuator is None else self._terminals.setpoint_w(self._actuator)
-        if quantity.startswith(("voltage_", "frequency")):
-            return super().measure(quantity, t_us)
-        return None
+        """Return a quantity at a time."""
+        return self.snapshot(t_us).get(quantity)
 
     def command(self, quantity: str, value: float, t_us: int) -> None:
         """Limit the power."""
