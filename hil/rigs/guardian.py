@@ -47,6 +47,7 @@ from .state import SAFE_STATE, RigState, lock_within, utc_text
 
 _LOCK_PATIENCE_S: Final = 10.0
 _KILL_S: Final = 0.5
+_CATCH_UP_S: Final = 0.05
 _HOLD_S: Final = 1.0
 _STOLEN_S: Final = 10.0
 """A run that was robbed of the rig and does not end within this is killed."""
@@ -226,11 +227,14 @@ class Guardian:
 
     async def _next_line(self, patience_s: float) -> str:
         """Return what the run says; empty when it says nothing for so long, or never will."""
-        try:
-            async with asyncio.timeout(patience_s):
-                return await self._lines.get()
-        except TimeoutError:
-            return ""
+        for wait_s in (patience_s, _CATCH_UP_S):
+            try:
+                async with asyncio.timeout(wait_s):
+                    return await self._lines.get()
+            except TimeoutError:
+                # If it was this process that stood still, what the run said is in the pipe.
+                continue
+        return ""
 
 
 def _only_one_connection(orders: Orders, devices: list[str]) -> bool:

@@ -23,7 +23,17 @@ from typing import Any, Final
 from . import lease as leases
 from .errors import RigBrokenError, RigLockedError
 from .lease import LEASE, LEASE_S, Lease, Watch
-from .state import SAFE_STATE, RigState, boot_id, boot_ns, caller, is_locked, user, utc_text
+from .state import (
+    SAFE_STATE,
+    RigState,
+    boot_id,
+    boot_ns,
+    caller,
+    is_caller,
+    is_locked,
+    user,
+    utc_text,
+)
 
 RESERVATION: Final = "reservation.json"
 GUARDIAN_LOCK: Final = "guardian.lock"
@@ -67,7 +77,7 @@ def unlock(state: RigState) -> bool:
         held = reservation(state)
         if held is None:
             return False
-        if held["who"] != user():
+        if not is_caller(held):
             raise RigLockedError(
                 f"rig {state.folder.name} is reserved by {_holder(held)}, not by {user()}; "
                 "`wattbench rig steal` takes it, with a reason that is kept"
@@ -232,7 +242,7 @@ def _refusal(
     if for_run:
         refuse_broken(state)
     held = reservation(state)
-    if held is not None and held["who"] != user():
+    if held is not None and not is_caller(held):
         until = held.get("until_utc", "?")
         return Refusal(f"rig {name} is reserved by {_holder(held)} until {until}")
     lease = state.read(LEASE)

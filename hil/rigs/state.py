@@ -66,6 +66,17 @@ def user() -> str:
         return f"uid {os.getuid()}"
 
 
+def is_caller(content: Mapping[str, Any]) -> bool:
+    """Return whether an entry is by who calls now.
+
+    Accounts of one name on two machines may be two people, unless `WATTBENCH_USER` says who it is.
+    """
+    if content.get("who") != user():
+        return False
+    named = bool(os.environ.get("WATTBENCH_USER", "").strip())
+    return named or content.get("host") == socket.gethostname()
+
+
 def utc_text(t: dt.datetime | None = None) -> str:
     """Return a time, by default now, as ISO 8601 in UTC with milliseconds."""
     t = dt.datetime.now(dt.UTC) if t is None else t.astimezone(dt.UTC)

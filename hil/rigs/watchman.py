@@ -36,7 +36,7 @@ class Guard:
         self._said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._answered_s = time.monotonic()
         self._buffer = b""
-        self._over = False
+        self._over = self._asked = self._took_over = False
         assert process.stdout is not None
         assert process.stdin is not None
         self._out, self._in = process.stdout.fileno(), process.stdin.fileno()
@@ -98,6 +98,8 @@ class Guard:
         """
         if self._over or self._process.poll() is not None:
             raise GuardianError(f"the guardian is gone (see {self._log}): the run stops")
+        if self._took_over:
+            raise GuardianError("the guardian has made the rig safe: the run stops")
         if time.monotonic() - self._answered_s > _SILENT_S:
             raise GuardianError("the guardian does not answer any more: the run stops")
         self._send(b"beat\n")
@@ -108,6 +110,7 @@ class Guard:
         Raises:
             GuardianError: it is gone or does not answer.
         """
+        self._asked = True
         while not self._said.empty():
             self._said.get_nowait()
         self._send(b"confirm\n")
@@ -186,6 +189,7 @@ class Guard:
             with contextlib.suppress(ValueError):
                 said = json.loads(line)
                 if isinstance(said, dict) and not said.get("alive"):
+                    self._took_over |= "outcome" in said and not self._asked
                     self._said.put_nowait(said)
 
 

@@ -278,6 +278,18 @@ def test_a_guardian_that_is_told_to_stop_makes_safe_first(bench: Bench, heater: 
     assert "guardian is gone" in run.until("ending")["lost"]
 
 
+def test_a_guardian_that_stood_still_does_not_interfere(bench: Bench, heater: Talker) -> None:
+    run = bench.start("writing")
+    os.kill(bench.guardians[0], signal.SIGSTOP)
+    time.sleep(6.0)
+    os.kill(bench.guardians[0], signal.SIGCONT)
+    time.sleep(1.0)
+    assert not (bench.folder / "safe_state.json").exists()
+    assert run.process.poll() is None
+    run.tell("stop")
+    is_safe(run.until("ended")["outcome"], heater, "the run ended")
+
+
 def test_a_run_without_guardian_stops(bench: Bench, heater: Talker) -> None:
     run = bench.start("writing")
     os.kill(bench.guardians[0], signal.SIGKILL)

@@ -174,6 +174,17 @@ def test_reservations_keep_others_out_but_not_oneself(
     take(rig).release()
 
 
+def test_accounts_of_one_name_on_two_machines_are_two_people(
+    rig: RigState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WATTBENCH_USER")
+    lock.reserve(rig, "", 60.0)
+    take(rig).release()
+    monkeypatch.setattr(state.socket, "gethostname", lambda: "elsewhere")
+    with pytest.raises(RigLockedError):
+        take(rig)
+
+
 def test_a_reservation_ends_by_itself(
     rig: RigState, boot: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
