@@ -188,7 +188,11 @@ class Bridge:
             try:
                 assert self._session is not None
                 while True:
-                    self._take(await self._session.receive())
+                    message = await self._session.receive()
+                    try:
+                        self._take(message)
+                    except (TypeError, ValueError, LookupError, AttributeError):
+                        self.ignored += 1  # of a shape that nobody foresaw
             except BrokerLostError as error:
                 self._went_down()
                 await self._drop()
@@ -325,7 +329,7 @@ class Bridge:
             if future is not None and not future.done():
                 future.set_result(content)
         elif topic == "logging" and isinstance(content, dict):
-            if content.get("level") in {"warning", "error"}:
+            if str(content.get("level")) in {"warning", "error"}:
                 text = str(content.get("message"))
                 self.problems = [*self.problems[-19:], text]
                 self.on_problem(text)

@@ -138,7 +138,7 @@ def _leaves(definition: Any) -> Iterator[Mapping[str, Any]]:
         expose = pending.pop(0)
         if not isinstance(expose, Mapping):
             continue
-        if expose.get("type") in _WRAPPERS and isinstance(expose.get("features"), list):
+        if str(expose.get("type")) in _WRAPPERS and isinstance(expose.get("features"), list):
             pending[:0] = expose["features"]
         elif isinstance(expose.get("property"), str) and isinstance(expose.get("name"), str):
             yield expose
@@ -160,7 +160,7 @@ def _point(expose: Mapping[str, Any]) -> Point | None:
     low, high = _number(expose, "value_min", -math.inf), _number(expose, "value_max", math.inf)
     step = _number(expose, "value_step", 0.0)
     if name == "brightness":
-        high = high if 0 < high < math.inf else 254.0
+        high = high if 1 <= high < math.inf else 254.0
         place = (expose["property"], "level", *access_bits, 1.0 / high)
         return Point("level" + suffix, *place, 0.0, high, step or 1.0)
     return _numeric_point(expose, suffix, access_bits, (low, high, step))

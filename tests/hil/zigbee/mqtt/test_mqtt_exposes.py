@@ -60,6 +60,30 @@ def test_a_number_in_another_unit_is_another_quantity(z2m) -> None:
     assert "temperature_c" not in points({"exposes": [z2m.numeric("temperature", unit="°F")]})
 
 
+keys = st.sampled_from(
+    [
+        *("type", "features", "name", "property", "access", "unit", "endpoint"),
+        *("value_min", "value_max", "value_step", "value_on", "value_off"),
+    ]
+)
+leaves = json_values | st.sampled_from(
+    ["switch", "numeric", "binary", "state", "power", "brightness", "W", "kW", "%", 1, 3, 7]
+)
+exposes = st.recursive(
+    st.dictionaries(keys, leaves),
+    lambda inner: st.fixed_dictionaries({"type": leaves, "features": st.lists(inner, max_size=3)}),
+    max_leaves=6,
+)
+
+
+@given(st.lists(exposes, max_size=4), json_values)
+def test_points_are_sound_whatever_they_are_made_of(definition, value) -> None:
+    for quantity, point in points({"exposes": definition}).items():
+        assert point.quantity == quantity
+        decoded = point.decode(value)
+        assert decoded is None or math.isfinite(decoded)
+
+
 @given(json_values)
 def test_no_definition_is_too_strange(definition) -> None:
     points(definition)
