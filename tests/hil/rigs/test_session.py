@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from wattbench.hil.modbus.server import ModbusServer
+from wattbench.hil.modbus.tls import create_certificates, server_context
 from wattbench.hil.modbus.unit import ILLEGAL_ADDRESS, ModbusRefusal
 from wattbench.hil.rig import RigError
 from wattbench.hil.rigs import lock
@@ -237,3 +238,29 @@ def test_a_full_disk_before_arming(
     with pytest.raises(StateError, match="No space left on device"):
         with_heater(Registers(), start)
     assert state.broken is None
+
+
+def test_a_device_over_tls(
+    clock: WallClock, state: RigState, make_rig: Callable[..., Any], profiles: Any, tmp_path: Path
+) -> None:
+    made = create_certificates(tmp_path / "certificates")
+
+    async def check() -> None:
+        server = ModbusServer({1: Registers(temperature_c=71.5)}, clock)
+        context = server_context(made.server, made.server_key, made.authority)
+        host, port = await server.serve_tls(context)
+        bus = {"id": "lan", "kind": "modbus-tls", "host": host, "port": port}
+        files = {
+            "ca_path": str(made.authority),
+            "certificate_path": str(made.client),
+            "key_path": str(made.client_key),
+        }
+        meter = {"id": "meter_lan", "kind": "modbus-tcp", "host": host, "port": 1}
+        rig = make_rig(buses=[bus | files, meter], preconditions=WARM)
+        try:
+            await RigSession(rig, profiles, "test", state=state).check(clock)
+        finally:
+            await server.close()
+
+    with pytest.raises(ArmingError, match=r"heater.temperature_c is 71\.5"):
+        clock.run(check())
