@@ -7,7 +7,7 @@ holds, so it is understood through its request: by the transaction id on TCP, by
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..devices.fields import Field, FieldMap, decode
@@ -70,6 +70,15 @@ class _Request:
         return address, 1 if single else int.from_bytes(self.pdu[3:5], "big")
 
 
+@dataclass(slots=True)
+class _Plan:
+    """What lies where in a range of registers: bytes from and to."""
+
+    values: list[tuple[str, Field, int, int]] = field(default_factory=list)
+    factors: list[tuple[Field, int, int]] = field(default_factory=list)
+    """Scale factors."""
+
+
 class ModbusMeaning:
     """Understands the frames of one bus, in order.
 
@@ -90,8 +99,9 @@ class ModbusMeaning:
         self._one_table = one_table
         self._asked: dict[int, _Request] = {}
         self._last: _Request | None = None
-        self._seen: dict[tuple[int, str, int], bytes] = {}
-        """Newest registers by unit, table and address: scale factors are among them."""
+        self._exponents: dict[tuple[int, str], int] = {}
+        """Newest scale factors by unit and name."""
+        self._plans: dict[tuple[int, str, int, int, bool], _Plan] = {}
 
     def read(self, direction: Direction, frame: bytes) -> Meaning:
         """Return what a frame says; never raises."""
@@ -200,31 +210,41 @@ class ModbusMeaning:
         known = self._maps.get(unit)
         if known is None:
             return ""
-        end = address + len(data) // 2
-        for k in range(address, end):
-            self._seen[unit, table, k] = data[2 * (k - address) : 2 * (k - address) + 2]
-        named: dict[str, float | str | None] = {}
-        tables = {"holding", "input"} if unit in self._one_table else {table}
-        for item in known.fields:
-            inside = item.table in tables and address <= item.address and item.end <= end
-            if not inside or not (item.writable if writing else item.readable):
-                continue
-            if item.quantity is None and not writing:
-                continue
-            begin = 2 * (item.address - address)
-            name = item.quantity or item.name
-            named[name] = self._value(unit, known, item, data[begin : begin + 2 * item.width])
-        if not named:
+        key = unit, table, address, len(data) // 2, writing
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._plan(known, *key)
+        for item, begin, end in plan.factors:
+            self._exponents[unit, item.name] = int.from_bytes(data[begin:end], "big", signed=True)
+        if not plan.values:
             return ""
+        named = {
+            name: self._value(unit, item, data[begin:end]) for name, item, begin, end in plan.values
+        }
         fields["values"] = named
         return "; " + " ".join(f"{name}={number_text(value)}" for name, value in named.items())
 
-    def _value(self, unit: int, known: FieldMap, item: Field, data: bytes) -> float | str | None:
+    def _plan(
+        self, known: FieldMap, unit: int, table: str, address: int, count: int, writing: bool
+    ) -> _Plan:
+        """Find out once what lies where in an answer or a write that comes again and again."""
+        plan = _Plan()
+        tables = {"holding", "input"} if unit in self._one_table else {table}
+        for item in known.fields:
+            if item.table not in tables or item.address < address or item.end > address + count:
+                continue
+            begin, end = 2 * (item.address - address), 2 * (item.end - address)
+            if item.type == "sunssf":
+                plan.factors.append((item, begin, end))
+            meant = item.quantity is not None or writing
+            if meant and (item.writable if writing else item.readable):
+                plan.values.append((item.quantity or item.name, item, begin, end))
+        return plan
+
+    def _value(self, unit: int, item: Field, data: bytes) -> float | str | None:
         exponent: int | None = 0
         if item.scale_name is not None:
-            factor = known.named[item.scale_name]
-            raw = self._seen.get((unit, factor.table, factor.address))
-            exponent = None if raw is None else int.from_bytes(raw, "big", signed=True)
+            exponent = self._exponents.get((unit, item.scale_name))
         try:
             return decode(item, data, exponent)
         except (ValueError, OverflowError):
