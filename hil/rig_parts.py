@@ -94,9 +94,9 @@ def attach(
     if setup.rig.real:
         session = RigSession(setup.rig, setup.profiles, f"{experiment.name}, seed {seed}")
         seen = builder.make_real(seen, plant, session, experiment)
-    reports = experiment.edge.device.report_period_s is not None
+    report_s = experiment.edge.device.report_period_s
     refresh_us = to_us(experiment.clock.refresh_s)
-    return seen, builder.driver(effects, refresh_us=refresh_us, reports=reports), session
+    return seen, builder.driver(effects, refresh_us=refresh_us, report_s=report_s), session
 
 
 class _Builder:
@@ -215,7 +215,7 @@ class _Builder:
         return found
 
     def driver(
-        self, effects: Callable[[], Effects] | None, *, refresh_us: int, reports: bool
+        self, effects: Callable[[], Effects] | None, *, refresh_us: int, report_s: float | None
     ) -> RigDriver:
         """Return the driver."""
         grid = self._serving("grid")
@@ -236,7 +236,7 @@ class _Builder:
                 slots[place] = device
                 continue
             wired.append(WiredActuator(place, actuator, self._modbus(device, ("power_w",))))
-        power = self._power(slots) if slots else None
+        power = self._power(slots, report_s) if slots else None
         self._driver = RigDriver(
             self._clock,
             self._actuators,
@@ -248,7 +248,7 @@ class _Builder:
             effects=effects,
             opening=self._opening,
             closing=self._closing,
-            reports=reports,
+            reports=report_s is not None,
             identity=self._identity,
             real=self._real,
         )
@@ -314,7 +314,7 @@ class _Builder:
         host, port = place.get("host", bus.host), place.get("port", bus.port)
         return ModbusClient.tcp(self._clock, host, port, tls=tls, **own)
 
-    def _power(self, slots: Mapping[int, ConcreteDevice]) -> PowerLink:
+    def _power(self, slots: Mapping[int, ConcreteDevice], report_s: float | None) -> PowerLink:
         """Return the link to loads behind a coordinator, all of them behind one."""
         buses = {device.bus.id: device.bus for device in slots.values()}
         if len(buses) > 1:
@@ -330,6 +330,7 @@ class _Builder:
             host,
             {slot: parse_ieee(device.ieee) for slot, device in slots.items()},
             {slot: self._actuators[slot].high_w for slot in slots},
+            report_s,
         )
         connect = self._coordinator(bus)
 
