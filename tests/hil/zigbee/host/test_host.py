@@ -579,9 +579,19 @@ indications = st.tuples(
     ),
     st.binary(max_size=60),
 )
+zcl_frames = st.builds(
+    zcl.ZclFrame,
+    sequence=st.integers(0, 255),
+    command=st.integers(0, 16) | st.integers(0, 255),
+    payload=st.binary(max_size=24),
+    cluster_command=st.booleans(),
+    from_server=st.booleans(),
+    manufacturer=st.none() | st.integers(0, 0xFFFF),
+    no_default_response=st.booleans(),
+).map(zcl.ZclFrame.encode)
 zcl_payloads = st.tuples(
     st.sampled_from([zcl.ON_OFF, zcl.ELECTRICAL_MEASUREMENT, zcl.OTA, 0xFC57, 0xFFFF]),
-    st.binary(max_size=40),
+    st.binary(max_size=40) | zcl_frames,
 )
 
 
