@@ -85,7 +85,9 @@ def export(wanted: Wanted, pcapng: Path | None, csv: Path | None) -> int:
     return EXIT_PASS
 
 
-def replay(file: Path, bus: str | None, host: str, port: int, *, immediate: bool) -> int:
+def replay(
+    file: Path, bus: str | None, host: str, port: int, *, immediate: bool, hold: bool
+) -> int:
     """Serve the devices of a tape until stopped; return the exit code."""
     from ..hil.tape.model import TapeError
     from ..hil.tape.replay import Replay
@@ -95,7 +97,7 @@ def replay(file: Path, bus: str | None, host: str, port: int, *, immediate: bool
         try:
             reader = _reader(file)
             _known_bus(reader, bus)
-            played = Replay(reader, clock, immediate=immediate)
+            played = Replay(reader, clock, immediate=immediate, hold=hold)
         except (TapeError, _UsageError) as problem:
             return _refused(problem)
         _tell_damage(reader)

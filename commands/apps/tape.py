@@ -74,8 +74,12 @@ def replay(
     immediate: Annotated[
         bool, typer.Option("--immediate", help="Answer at once, not after the recorded time.")
     ] = False,
+    hold: Annotated[
+        bool,
+        typer.Option("--hold", help="Go on with a request's last answer where the tape ends."),
+    ] = False,
 ) -> None:
     """Play the devices of a tape: each request is answered as it was then, until stopped."""
     from ..tape import replay as run
 
-    raise typer.Exit(run(file, bus, host, port, immediate=immediate))
+    raise typer.Exit(run(file, bus, host, port, immediate=immediate, hold=hold))

@@ -1,10 +1,10 @@
 """A tape as the devices: each request is answered as it was when the tape was recorded.
 
-Requests are matched by their content (of Modbus TCP without the transaction id), each time with
-the next answer that the tape has for it, after the time that it took then. A request that was not
-answered then stays unanswered; so does one that the tape does not have (any more), and `missed`
-says which. What devices sent without being asked comes as long after the request before it as it
-did then.
+Requests are matched by their content without running numbers (the transaction id of Modbus TCP,
+the transaction and sequence numbers of Zigbee), each time with the next answer that the tape has
+for it, after the time that it took then. A request that was not answered then stays unanswered; so
+does one that the tape does not have (any more), and `missed` says which. What devices sent without
+being asked comes as long after the request before it as it did then.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .decode import Decoder
 from .link import whole
 from .model import TapeFrame, TapeHeader
 from .reader import TapeReader
+from .znp_numbers import Numbers, without
 
 _PENDING: Final = 256
 _SILENCE_S: Final = 0.5
@@ -40,6 +41,7 @@ class _Answer:
 @dataclass(slots=True)
 class _Exchange:
     t_us: int
+    frame: bytes
     key: bytes
     transaction: int
     answers: list[_Answer] = field(default_factory=list)
@@ -54,6 +56,7 @@ class BusReplay:
         clock: of the run.
         name: of the bus.
         immediate: answer at once instead of after the recorded time.
+        hold: go on with the last answer to a request when the tape has no more.
         decoder: says what a request that was missed is about.
     """
 
@@ -65,6 +68,7 @@ class BusReplay:
         *,
         name: str = "bus",
         immediate: bool = False,
+        hold: bool = False,
         decoder: Decoder | None = None,
     ) -> None:
         self.name, self.kind = name, kind
@@ -76,6 +80,9 @@ class BusReplay:
         self.recorded = 0
         self._clock = clock
         self._immediate = immediate
+        self._hold = hold
+        self._last: dict[bytes, _Exchange] = {}
+        self._numbers = Numbers() if kind == "znp" else None
         self._decoder = decoder
         self._waiting: dict[bytes, deque[_Exchange]] = {}
         self._times: dict[bytes, int] = {}
@@ -106,14 +113,24 @@ class BusReplay:
         """Return the answers to a request: delay in µs and bytes."""
         key, transaction = self._key(frame)
         waiting = self._waiting.get(key)
-        if not waiting:
+        if waiting:
+            self.answered += 1
+            found = self._last[key] = waiting.popleft()
+        elif self._hold and key in self._last:
+            found = self._last[key]
+        else:
             self._miss(frame, key)
             return []
-        self.answered += 1
+        if self._numbers is not None:
+            self._numbers.asked(found.frame, frame)
         return [
             (0 if self._immediate else one.delay_us, _renumbered(one, transaction))
-            for one in waiting.popleft().answers
+            for one in found.answers
         ]
+
+    def on_wire(self, data: bytes) -> bytes:
+        """Return an answer with the running numbers of now; asked when it leaves."""
+        return data if self._numbers is None else self._numbers.renumbered(data)
 
     def _exchanges(self, frames: Iterable[TapeFrame]) -> Iterator[_Exchange]:
         """Yield the requests in order, each with all that was answered to it by then or later."""
@@ -124,7 +141,7 @@ class BusReplay:
             first_us = frame.t_us if first_us is None else first_us
             if frame.direction == "request":
                 key, transaction = self._key(frame.data)
-                last = _Exchange(frame.t_us, key, transaction)
+                last = _Exchange(frame.t_us, frame.data, key, transaction)
                 pending[transaction] = last
                 if len(pending) > _PENDING:
                     del pending[next(iter(pending))]
@@ -145,7 +162,7 @@ class BusReplay:
             number = int.from_bytes(frame[:2], "big")
             return (frame[6:] if whole(frame) else frame[2:]), number
         if self.kind == "znp" and len(frame) >= 4:
-            return frame, _command(frame)
+            return without(frame), _command(frame)
         return frame, 0
 
     def _owner(self, answer: bytes, pending: dict[int, _Exchange]) -> _Exchange | None:
@@ -175,9 +192,12 @@ class Replay:
         reader: the tape.
         clock: of the run.
         immediate: answer at once instead of after the recorded time.
+        hold: go on with the last answer to a request when the tape has no more.
     """
 
-    def __init__(self, reader: TapeReader, clock: Clock, *, immediate: bool = False) -> None:
+    def __init__(
+        self, reader: TapeReader, clock: Clock, *, immediate: bool = False, hold: bool = False
+    ) -> None:
         self.header: TapeHeader = reader.header
         by_bus: dict[str, list[TapeFrame]] = {bus.name: [] for bus in reader.header.buses}
         for frame in reader:
@@ -188,7 +208,13 @@ class Replay:
             bus = reader.buses.get(name)
             kind = bus.kind if bus else "unknown"
             self.buses[name] = BusReplay(
-                frames, kind, clock, name=name, immediate=immediate, decoder=decoder
+                frames,
+                kind,
+                clock,
+                name=name,
+                immediate=immediate,
+                hold=hold,
+                decoder=decoder,
             )
 
     def protocol(self, bus: str) -> asyncio.Protocol:
@@ -242,7 +268,7 @@ class _Connection(asyncio.Protocol):
 
     def _send(self, data: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(data)
+            self._transport.write(self._bus.on_wire(data))
 
 
 class _TcpCutter:

@@ -12,10 +12,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from wattbench.hil import memory
 from wattbench.hil.modbus import framing
 from wattbench.hil.tape.reader import TapeReader
 from wattbench.hil.tape.replay import Replay
+from wattbench.hil.tape.znp_meaning import COMMANDS
+from wattbench.hil.tape.znp_numbers import Numbers, without
+from wattbench.hil.zigbee import mt, zcl
+from wattbench.hil.zigbee.mt_messages import AfDataConfirm, AfDataRequest, AfIncoming
 from wattbench.sim.clock import VirtualClock
 
 S = 1_000_000
@@ -77,6 +84,54 @@ def test_what_is_not_on_the_tape_is_told_and_not_answered(tapes: Any, tmp_path: 
     assert lines[1].endswith("12…13: asked for more than the 2 times that are on the tape")
     assert bus.missed[lines[1]] == 2
     assert len(lines) == 3  # and the nonsense
+
+
+def test_holding_the_last_answer(tapes: Any, tmp_path: Path) -> None:
+    path = tapes.write(tmp_path / "tape.pcapng")
+    again = [(k * S, framing.tcp_frame(k, 1, READ)) for k in range(1, 5)]
+    got, bus = played(path, "lan", again, hold=True)
+    assert [data[7:] for _, data in got] == [tapes.WATTS] + [bytes((0x84, 6))] * 3
+    assert (bus.answered, bus.missed) == (2, {})
+
+
+def test_zigbee_numbers_are_those_of_now(tapes: Any, tmp_path: Path) -> None:
+    def read(transaction: int, sequence: int) -> bytes:
+        message = zcl.ZclFrame(sequence, zcl.READ_ATTRIBUTES, b"\x0b\x05").encode()
+        data = AfDataRequest(0x1001, 1, 1, 0x0B04, transaction, message).encode()
+        return mt.MtFrame(mt.AF_DATA_REQUEST, data).encode()
+
+    def answer(sequence: int) -> bytes:
+        message = zcl.ZclFrame(sequence, zcl.READ_ATTRIBUTES_RESPONSE, b"\x0b\x05\x86").encode()
+        data = AfIncoming(0x1001, 1, 1, 0x0B04, message).encode()
+        return mt.MtFrame(mt.AF_INCOMING_MSG, data).encode()
+
+    def confirm(transaction: int) -> bytes:
+        return mt.MtFrame(mt.AF_DATA_CONFIRM, AfDataConfirm(0, 1, transaction).encode()).encode()
+
+    sent = mt.MtFrame(mt.response_to(mt.AF_DATA_REQUEST), b"\0").encode()
+    frames = [
+        ("mesh", "request", 0, read(7, 17)),
+        ("mesh", "answer", 10, sent),
+        ("mesh", "answer", 20, confirm(7)),
+        ("mesh", "answer", 30, answer(17)),
+    ]
+    path = tapes.write(tmp_path / "tape.pcapng", frames=frames)
+    got, bus = played(path, "mesh", [(S, read(200, 99))])
+    assert [data for _, data in got] == [sent, confirm(200), answer(99)]
+    assert bus.missed == {}
+
+
+@given(st.binary(max_size=80), st.binary(max_size=80), st.binary(max_size=80))
+def test_any_zigbee_frames_can_be_renumbered(then: bytes, now: bytes, answer: bytes) -> None:
+    numbers = Numbers()
+    if without(then) == without(now) and then and now:
+        numbers.asked(then, now)
+    for known in COMMANDS:
+        frame = mt.MtFrame(known, answer).encode()
+        numbers.asked(frame, frame)
+        assert numbers.renumbered(frame) == frame
+        assert len(without(frame)) == len(frame) - 1
+    assert len(numbers.renumbered(answer)) == len(answer)
 
 
 def test_requests_in_pieces_and_together(tapes: Any, tmp_path: Path) -> None:
