@@ -40,7 +40,9 @@ class BackOff:
 
 
 DEVICE_BACK_OFF: Final = BackOff()
-CONNECT_BACK_OFF: Final = BackOff(allowed=1, first_s=0.25, most_s=10.0)
+CONNECT_BACK_OFF: Final = BackOff(allowed=1, first_s=0.25, most_s=5.0)
+_ALONE_US: Final = 2 * US_PER_S
+"""Longest pause for a device that has the bus to itself: there is nobody whom it could starve."""
 
 
 class ModbusPausedError(ModbusSilentError):
@@ -240,7 +242,10 @@ class ModbusBus:
 
     def _silent(self, seat: Seat) -> None:
         seat.failures += 1
-        seat.retry_us = self._clock.now_us + self._back_off.pause_us(seat.failures)
+        pause_us = self._back_off.pause_us(seat.failures)
+        if len(self.seats) == 1:
+            pause_us = min(pause_us, _ALONE_US)
+        seat.retry_us = self._clock.now_us + pause_us
 
     def _suspect(self, seat: Seat) -> bool:
         """Return whether a device is to be asked something short first.

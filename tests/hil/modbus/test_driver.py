@@ -239,12 +239,13 @@ def test_a_silent_device_becomes_stale_then_lost_and_comes_back() -> None:
         assert bench.driver.readings["power_w"].value == 1000.0
         assert bench.driver.lost
         bench.faults.lose = False
-        await bench.poll_until(65)
-        assert bench.qualities() == {"good"}
+        # On a bus of its own it is tried again every 2 s at least.
+        await bench.poll_until(37)
+        assert bench.driver.readings["power_w"].quality == "good"
         assert not bench.driver.lost
         assert [kind for kind, _ in bench.events] == ["lost", "back"]
         # Few requests were spent on the dead.
-        assert bench.driver.counters.timed_out <= 7
+        assert bench.driver.counters.timed_out <= 20
 
     run(use)
 
