@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -137,3 +139,48 @@ def test_power_cycling(rig: Rig, tmp_path: Path) -> None:
             clock.run(power_cycle(rig, profiles, clock, "nobody", state=state))
     actions = [entry["action"] for entry in state.audited()]
     assert actions == ["run", "power cycle", "release"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_heater_behind_a_coordinator_when_the_run_dies_or_hangs(
+    rig: Rig, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The stick has one connection: a run that hangs on to it is ended."""
+    content = rig.model_dump(mode="json")
+    content["devices"] = [d | {"id": "heater"} for d in content["devices"] if d["id"] == "h1"]
+    rig = Rig.model_validate(content)
+    with WallClock() as clock:
+        clock.run(join(rig, clock))
+    folder = tmp_path / "run.partial"
+    folder.mkdir()
+    orders = {
+        "rig": rig.model_dump(mode="json"),
+        "profiles": {k: v.model_dump(mode="json") for k, v in load_profiles(rig).items()},
+        "state": str(tmp_path / "state"),
+        "folder": str(folder),
+    }
+    (tmp_path / "orders.json").write_text(json.dumps(orders))
+    script = Path(__file__).with_name("fake_run.py")
+    run = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "orders.json"), "writing"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    for line in run.stdout:
+        said = json.loads(line)
+        assert said["at"] != "failed", said
+        if said["at"] == "writing":
+            break
+    time.sleep(3.0)
+    run.send_signal(number)
+    outcome = folder / "safe_state.json"
+    end_s = time.monotonic() + 40
+    while not outcome.exists() and time.monotonic() < end_s:
+        time.sleep(0.05)
+    found = json.loads(outcome.read_text())
+    assert found["confirmed"], found
+    assert found["in_time"], found
+    assert found["run_killed"] is (number == signal.SIGSTOP)
+    assert run.wait(10) == -signal.SIGKILL
