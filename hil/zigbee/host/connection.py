@@ -116,6 +116,11 @@ class Connection:
         """The clock that times of messages come from."""
         return self._clock
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the coordinator's network runs and requests can be sent."""
+        return self.state == "up"
+
     def check_given_up(self) -> None:
         """Raise `RigError` when the coordinator is given up."""
         if self._failure is not None:

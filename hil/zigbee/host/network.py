@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from ....sim.clock import US_PER_S
+from ....sim.clock import US_PER_S, Clock
 from ...rig import ReadingError, RigError
 from .. import mt, zdo
 from ..binary import CodecError, Reader, ieee_text, u8, u16, u64
@@ -24,12 +24,9 @@ from ..mt_messages import (
     TcDeviceJoined,
 )
 from .addresses import StickAddresses
-from .devices import Device
+from .devices import Device, DeviceTable
 from .link import LinkError
 from .sending import NoAnswerError, RefusedError
-
-if TYPE_CHECKING:
-    from .host import ZigbeeHost
 
 _TIMEOUT_S: Final = 3.0
 """For the answer to a question about a device, each time it is asked."""
@@ -43,10 +40,30 @@ DeviceCallback = Callable[[str, Device], None]
 """Called with ``joined``, ``announced`` or ``left``, and the device."""
 
 
+class Host(Protocol):
+    """What the network needs of the host that it belongs to."""
+
+    devices: DeviceTable
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that times of messages come from."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the coordinator's network runs."""
+
+    def expect(self, command: int, condition: Callable[[bytes], bool]) -> asyncio.Future[bytes]:
+        """Return the future of the next indication of a kind whose data meets a condition."""
+
+    async def srsp(self, command: int, data: bytes = b"", timeout_s: float = 2.0) -> bytes:
+        """Send a request to the coordinator itself and return its answer."""
+
+
 class Network:
     """Devices and their addresses."""
 
-    def __init__(self, host: ZigbeeHost) -> None:
+    def __init__(self, host: Host) -> None:
         """Serve a host; its table is `host.devices`."""
         self._host = host
         self._stick = StickAddresses(host.srsp)
@@ -176,7 +193,7 @@ class Network:
         now_us = self._host.clock.now_us
         last_us = self._asked_us.get(nwk)
         recent = last_us is not None and now_us - last_us < _LOOK_UP_PAUSE_US
-        if recent or self._host.state != "up" or len(self._look_ups) >= _MOST_LOOK_UPS:
+        if recent or not self._host.is_up or len(self._look_ups) >= _MOST_LOOK_UPS:
             return
         self._asked_us[nwk] = now_us
         if len(self._asked_us) > 256:
