@@ -96,3 +96,27 @@ def test_herdsman_restores_its_network_into_a_new_stick(herdsman, stage, tmp_pat
     assert warm["started"][0]["result"] == "restored"
     assert bench.coordinator.info.identity == before.identity
     assert plug.identity is None  # it was reached, switched, and told to leave
+
+
+def test_zigpys_tools(zigpy_python, stage, tmp_path):
+    """Backup, scans, wiping and restoring with the tools that come with zigpy-znp."""
+    bench = stage()
+    bench.drive(zigpy(zigpy_python, "full", tmp_path))
+
+    def tool(name, *arguments):
+        bench.drive([zigpy_python, "-m", f"zigpy_znp.tools.{name}", *arguments])
+
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    tool("network_backup", "-o", first)
+    tool("energy_scan", "--num-scans", "1")
+    tool("network_scan", "--num_scans", "1")
+    tool("nvram_read", "-o", tmp_path / "memory.json")
+    tool("nvram_reset")
+    assert bench.coordinator.info is None
+    tool("network_restore", "-i", first)
+    tool("network_backup", "-o", second)
+    before, after = (json.loads(path.read_text()) for path in (first, second))
+    assert len(before["devices"]) == 3
+    assert after["devices"] == before["devices"]
+    assert after["network_key"]["key"] == before["network_key"]["key"]
+    assert after["network_key"]["frame_counter"] > before["network_key"]["frame_counter"]

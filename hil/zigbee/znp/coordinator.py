@@ -27,7 +27,13 @@ from ..zdo import PROFILE, DeviceAnnounce
 from . import nv as items
 from .af_commands import AfCommands
 from .connection import ZnpConnection
-from .formation import NetworkIdentity, NetworkInfo, form_network, read_network
+from .formation import (
+    NetworkIdentity,
+    NetworkInfo,
+    form_network,
+    read_network,
+    skip_frame_counters,
+)
 from .nv import NvMemory
 from .sys_commands import VERSION, SysCommands
 from .util_commands import UtilCommands
@@ -228,7 +234,9 @@ class ZnpCoordinator:
         info = self.info
         if info is None:
             info = form_network(self.nv, self.channel_mask, self.rng)
-            self.changed()
+        else:
+            skip_frame_counters(self.nv)
+        self.changed()
         self.device_state = UP
         self.network.identity = info.identity
         self.send(mt.ZDO_STATE_CHANGE_IND, u8(UP))

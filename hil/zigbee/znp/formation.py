@@ -138,3 +138,12 @@ def set_channel(nv: NvMemory, channel: int) -> None:
     nib[_CHANNEL_MASK : _CHANNEL_MASK + 4] = u32(1 << channel)
     nib[_UPDATE_ID] = (nib[_UPDATE_ID] + 1) & 0xFF
     nv.put(item.NIB, bytes(nib))
+
+
+def skip_frame_counters(nv: NvMemory) -> None:
+    """Count on by as much as may have been sent since the counter was last saved."""
+    key = (item.ZSTACK, item.SECURITY_TABLE, 0)
+    entry = nv.extended.get(key, b"")
+    if len(entry) >= 4:
+        counter = int.from_bytes(entry[:4], "little") + _FIRST_COUNTER
+        nv.put_extended(key, u32(counter & 0xFFFFFFFF) + entry[4:])

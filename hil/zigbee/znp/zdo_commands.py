@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ANSWER_US: Final = 1000
 _SCAN_US: Final = 60_000
+_SUPERFRAME_US: Final = 15_360
 _CHANGE_CHANNEL: Final = 0xFE
 _NOT_STARTED: Final = 2
 #: What a quiet flat looks like to an energy scan.
@@ -73,6 +74,7 @@ class ZdoCommands:
             mt.ZDO_IEEE_ADDR_REQ: self._ieee_address,
             mt.ZDO_MGMT_PERMIT_JOIN_REQ: self._permit_request,
             mt.ZDO_MGMT_NWK_UPDATE_REQ: self._update_request,
+            mt.ZDO_NWK_DISCOVERY_REQ: self._discover,
             mt.ZDO_MSG_CB_REGISTER: self._register,
             mt.ZDO_MSG_CB_REMOVE: self._register,
             mt.ZDO_STARTUP_FROM_APP: self._startup,
@@ -141,6 +143,14 @@ class ZdoCommands:
         payload = u32(channels) + u8(duration) + r.rest()
         target = 0 if nwk >= BROADCAST_FROM else nwk
         return u8(self._ask(target, zdo.MGMT_NWK_UPDATE_REQ, payload))
+
+    def _discover(self, r: Reader) -> bytes:
+        """Look for other networks: there are none here, and looking takes its time."""
+        channels, exponent = r.u32().bit_count(), min(r.u8(), 14)
+        took_us = channels * _SUPERFRAME_US * ((1 << exponent) + 1)
+        done = u8(mt.SUCCESS)
+        self._c.later(took_us, lambda: self._c.send(mt.ZDO_NWK_DISCOVERY_CNF, done))
+        return done
 
     def _register(self, r: Reader) -> bytes:
         r.u16()
