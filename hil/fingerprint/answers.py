@@ -95,6 +95,7 @@ async def estimate_gap(
     longest_s: float,
     resolution_s: float = 0.001,
     confirm: int = 3,
+    between: str = "an answer and the next request",
 ) -> Estimate:
     """Return the least gap at which a second request is answered, by bisection.
 
@@ -105,11 +106,12 @@ async def estimate_gap(
         longest_s: no gap above this is looked for.
         resolution_s: when to stop.
         confirm: how often a gap must succeed before it counts as long enough.
+        between: what and what the gap lies, for the method.
 
     Raises:
         EstimateError: even the longest gap is too short.
     """
-    method = f"bisection of the gap between answer and request, {confirm} successes each"
+    method = f"bisection of the time between {between}, {confirm} successes each"
     tried = 0
 
     async def enough(gap_s: float) -> tuple[bool, float, float]:

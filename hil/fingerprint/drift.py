@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ..devices.model import DeviceProfile
+from .plan import Findings
 from .profile import parameters, paths
-from .session import Findings
 
 Verdict = Literal["ok", "drifted", "not measured"]
 

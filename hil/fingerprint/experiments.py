@@ -123,7 +123,12 @@ async def gap_between_commands(
         await probe.clock.sleep_until(first.sent_us + to_us(gap_s))
         return await _tried(probe, pace, command, first.sent_us)
 
-    return await estimate_gap(answered_after, longest_s=longest_s, resolution_s=0.005)
+    return await estimate_gap(
+        answered_after,
+        longest_s=longest_s,
+        resolution_s=0.005,
+        between="a command and the next",
+    )
 
 
 async def _tried(
@@ -226,6 +231,21 @@ class Move:
         return series_of(self.readings, self.command.sent_us)
 
 
+async def read(probe: Probe, pace: Pace, quantity: str) -> Exchange:
+    """Read a quantity; ask again a device that does not answer.
+
+    Raises:
+        ProbeError: it does not, five times in a row.
+    """
+    for _ in range(5):
+        try:
+            return await probe.read(quantity, pace.timeout_s)
+        except NoAnswerError as error:
+            problem = error
+            await sleep(probe, max(1.0, 2 * pace.pause_s))
+    raise ProbeError(f"the device fell silent: {problem}")
+
+
 async def command(probe: Probe, pace: Pace, quantity: str, value: float) -> Exchange:
     """Command a value; ask again, at its pace, a device that does not answer.
 
@@ -265,7 +285,7 @@ async def move(
         patience_s: but a first effect is waited for as long as this.
         tolerance: a difference of twice this is a change.
     """
-    before = [await probe.read(response, pace.timeout_s)]
+    before = [await read(probe, pace, response)]
     await sleep(probe, pace.pause_s)
     sent = await command(probe, pace, command_quantity, values[1])
     still_us, patience_us = to_us(still_s), to_us(patience_s)

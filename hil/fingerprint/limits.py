@@ -24,6 +24,7 @@ _SAME_UNIT: Final = {
 }
 _LEAST_SHARE: Final = 0.2
 """Experiments stay inside a safe band that is at least this part of the range."""
+_ENABLE: Final = "enabled"
 _LEAST_CURRENT_A: Final = 6.0
 """A charger charges with no less (IEC 61851-1)."""
 
@@ -40,10 +41,15 @@ class Limits:
     high: float
     span: float
     """The actuator's whole range, to which its ramp refers."""
-    safe: float
-    """Set-point that the device is left at."""
+    rest: float
+    """Set-point that is commanded first, and from which moves begin."""
+    enable: str | None
+    """Quantity that has to be 1 for set-points to have an effect; None: there is none."""
+    safe_quantity: str
+    safe_value: float
+    """What is commanded in the end, and how it is commanded: the set-point, or `enable` = 0."""
     band: SafeBand | None
-    """What must be measured at the end; None: nothing is known of it."""
+    """What must be measured then; None: nothing is known of it."""
     danger: str
     leaves_band: bool
     """Whether set-points of the experiments lie outside of the safe band."""
@@ -82,15 +88,17 @@ def limits_of(
     low = max(actuator.low, 0.0) if actuator.quantity != "power_setpoint_w" else actuator.low
     if actuator.quantity == "current_setpoint_a":
         low = max(low, _LEAST_CURRENT_A)
-    band = actuator.safe
-    inside = band is not None and band.quantity == response
-    safe = actuator.default
-    leaves = band is not None
-    if band is not None and inside:
-        safe = min(max(safe, band.low), band.high)
+    band = actuator.safe if actuator.safe and actuator.safe.quantity in readable else None
+    rest, leaves = actuator.default, band is not None
+    same = (actuator.quantity, response) in _SAME_UNIT
+    if band is not None and band.quantity == response and same:
+        rest = min(max(rest, band.low), band.high)
         wide = min(high, band.high) - max(low, band.low)
         if wide >= _LEAST_SHARE * (actuator.high - actuator.low):
             low, high, leaves = max(low, band.low), min(high, band.high), False
+    elif band is not None:
+        rest = low
+    enable = _ENABLE if profile.actuator(_ENABLE) is not None else None
     if high - low < 0.05 * (actuator.high - actuator.low):
         raise ProbeError(
             f"{profile.name}: {low:g} … {high:g} is too narrow a range for {actuator.quantity}; "
@@ -103,7 +111,10 @@ def limits_of(
         low=low,
         high=high,
         span=span,
-        safe=safe,
+        rest=rest,
+        enable=enable,
+        safe_quantity=actuator.quantity if enable is None else enable,
+        safe_value=rest if enable is None else 0.0,
         band=band,
         danger=actuator.danger,
         leaves_band=leaves,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from ...sim.clock import US_PER_S, Clock, to_us
@@ -17,7 +18,7 @@ from ..modbus.client import (
     ModbusLostError,
     ModbusRefusedError,
 )
-from ..modbus.unit import DEVICE_BUSY
+from ..modbus.unit import DEVICE_BUSY, BitTable, RegisterTable
 from .probe import Exchange, NoAnswerError, ProbeError
 
 T = TypeVar("T")
@@ -71,8 +72,7 @@ class ModbusProbe:
             self._map = fieldmaps.resolve(self._profile, await self._models(self._chain.base))
         for name in sorted({item.scale_name for item in self._map.fields if item.scale_name}):
             item = self._map.named[name]
-            value = await self._patiently(lambda item=item: self._raw(item, _PATIENCE_S))
-            number = fieldmaps.decode(item, value)
+            number = fieldmaps.decode(item, await self._patiently(self._asking(item)))
             self._exponents[name] = int(number) if isinstance(number, float | int) else 0
         readable = [f for f in self._map.fields if f.readable and f.quantity and not f.is_bit]
         if not readable:
@@ -88,11 +88,7 @@ class ModbusProbe:
             while True:
                 data: bytes | None
                 try:
-                    data = await self._patiently(
-                        lambda address=address, count=count: self._client.read_registers(
-                            self._unit, "holding", address, count, _PATIENCE_S
-                        )
-                    )
+                    data = await self._patiently(self._holding(address, count))
                 except RefusedError:
                     data = None
                 address, count = walk.send(data)
@@ -142,9 +138,7 @@ class ModbusProbe:
         for item, data in steps:
             if first is not None and self.pause_s:
                 await self.clock.sleep_until(self.clock.now_us + to_us(self.pause_s))
-            sent_us, _, received_us = await self._timed(
-                lambda item=item, data=data: self._put(item, data, timeout_s)
-            )
+            sent_us, _, received_us = await self._timed(partial(self._put, item, data, timeout_s))
             first = first or Exchange(sent_us, received_us, value)
         assert first is not None
         return first
@@ -172,8 +166,7 @@ class ModbusProbe:
             item = self._map.reading(name)
             if item is None:
                 continue
-            data = await self._patiently(lambda item=item: self._raw(item, _PATIENCE_S))
-            value = fieldmaps.decode(item, data)
+            value = fieldmaps.decode(item, await self._patiently(self._asking(item)))
             if value is not None:
                 found[name] = value if isinstance(value, str) else f"{value:g}"
         return found
@@ -185,13 +178,20 @@ class ModbusProbe:
         count = abs(item.factor) * 10.0**exponent if is_integer(item.type) else 0.0
         return max(count, item.resolution or 0.0) / 2
 
+    def _asking(self, item: Field) -> Callable[[], Awaitable[bytes]]:
+        return partial(self._raw, item, _PATIENCE_S)
+
+    def _holding(self, address: int, count: int) -> Callable[[], Awaitable[bytes]]:
+        read = self._client.read_registers
+        return partial(read, self._unit, "holding", address, count, _PATIENCE_S)
+
     async def _raw(self, item: Field, timeout_s: float) -> bytes:
         client, unit = self._client, self._unit
         if item.is_bit:
-            table = "coil" if item.table == "coil" else "discrete"
-            bits = await client.read_bits(unit, table, item.address, 1, timeout_s)
+            bit_table: BitTable = "coil" if item.table == "coil" else "discrete"
+            bits = await client.read_bits(unit, bit_table, item.address, 1, timeout_s)
             return int(bits[0]).to_bytes(2, "big")
-        table = "holding" if item.table == "holding" else "input"
+        table: RegisterTable = "holding" if item.table == "holding" else "input"
         return await client.read_registers(unit, table, item.address, item.width, timeout_s)
 
     async def _put(self, item: Field, data: bytes, timeout_s: float) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..devices.model import Actuator, DeviceProfile, Measured, Timing, Watchdog
 from .estimate import Estimate
 from .limits import RESPONSES
-from .session import Findings
+from .plan import Findings
 
 _TIMING: Final = (
     *("refresh_s", "answer_s", "answer_spread_s", "first_answer_s"),

@@ -96,7 +96,8 @@ def _periods(
     number = min(int(np.log(longest_s / shortest_s) / np.log(ratio)) + 2, _CANDIDATES)
     found = np.empty(0)
     for first in range(0, number, _CHUNK):
-        periods = longest_s * ratio ** -np.arange(first, min(first + _CHUNK, number))
+        powers = np.arange(first, min(first + _CHUNK, number), dtype=np.float64)
+        periods: Floats = np.asarray(longest_s * ratio**-powers, np.float64)
         if found.size and periods[0] < _NEAR * found[0]:
             break
         found = np.concatenate([found, periods[_meets(early, widths, periods)]])

@@ -124,7 +124,7 @@ def measure(
             parts = _parts(experiment, world, policy, seed, profiles, setup, watch)
             beside = _Beside(world.clock, reference, settings)
             timed = TimedDriver(parts.driver, watch, settings.steps, beside.run)
-            parts = replace(parts, driver=timed)  # type: ignore[arg-type]  # all but in name
+            parts = replace(parts, driver=timed)
             header = record_header(experiment, parts, policy, seed, profiles, {})
             progress.start(f"latency · {rig_name} · {policy.label}", settings.duration_us)
             outcome = _execute(parts, header, signals, progress)

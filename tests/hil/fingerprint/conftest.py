@@ -13,8 +13,9 @@ from wattbench.hil.devices.model import DeviceProfile
 from wattbench.hil.devices.standalone import StandaloneSource
 from wattbench.hil.fingerprint.limits import limits_of
 from wattbench.hil.fingerprint.modbus_probe import ModbusProbe
+from wattbench.hil.fingerprint.plan import Findings, Plan
 from wattbench.hil.fingerprint.profile import blind
-from wattbench.hil.fingerprint.session import Findings, Fingerprint, Plan
+from wattbench.hil.fingerprint.session import Fingerprint
 from wattbench.hil.modbus.client import ModbusClient
 from wattbench.hil.modbus.server import ModbusServer
 from wattbench.sim.clock import VirtualClock

@@ -155,7 +155,7 @@ def test_ctrl_c_leaves_the_device_safe_and_writes_nothing(tmp_path: Path) -> Non
             command = (
                 "import sys; from pathlib import Path;"
                 "from wattbench.commands import fingerprint as f;"
-                "from wattbench.hil.fingerprint import session as s;"
+                "from wattbench.hil.fingerprint import plan as s;"
                 "f._plan = lambda options: s.Plan(answers=20, idle_s=0.5, still_s=1.0);"
                 f"o = f.FingerprintOptions('127.0.0.1:{port}/1', profile='mypv_ac_elwa_2',"
                 " yes=True, out=Path('out.yaml'));"

@@ -207,6 +207,16 @@ def test_what_has_drifted_is_named(devices) -> None:
     assert drifted == {"dead_time_s", "watchdog_timeout_s"}
 
 
+def test_a_watchdog_that_requests_keep_awake_is_found_by_silence(devices) -> None:
+    dog = {"timeout_s": 23, "rearmed_by": "request"}
+    bench = devices.bench(devices.heater(actuator={"dead_time_s": 1, "watchdog": dog}))
+    found = bench.measure(answers=30, idle_s=1.0, moves=8, watchdog_limit_s=60.0)
+    assert found.facts["rearmed_by"] == "request"
+    assert found.estimates["watchdog_timeout_s"].covers(23)
+    assert found.estimates["watchdog_timeout_s"].uncertainty < 2
+    assert found.safe is True
+
+
 def test_what_is_stated_holds_what_was_found(devices) -> None:
     found = devices.bench(devices.heater()).measure(**QUICK)
     for estimate in found.estimates.values():
