@@ -324,9 +324,9 @@ def test_a_coordinator_that_restarts_refuses_on_both_rigs(carried_out: Any) -> N
 
 
 def test_a_full_broadcast_table_is_status_1_on_both_rigs(carried_out: Any) -> None:
-    site = SITE.replace("duration_s: 300", "duration_s: 120, control_period_s: 0.5")
+    site = SITE.replace("duration_s: 300", "duration_s: 120")
     text = "edge: {mesh: {broadcast_table_s: 20, broadcast_table_entries: 2}}\n" + site
-    for record in both(carried_out, text, "dithering"):
+    for record in both(carried_out, text, "dither"):
         commands = record.stream("commands")
         assert {0, 1} <= set(commands["status"].tolist())
         assert (commands["seq"][commands["status"] == 1] == -1).all()
