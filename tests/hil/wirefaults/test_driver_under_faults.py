@@ -34,7 +34,7 @@ def test_the_driver_under_a_fault(bus_kind, title, kind, parameters) -> None:
     result = fault_table.run(bus_kind, kind, parameters)
     assert not result.crashes
     assert result.longest_s < 3.0, "a call took longer than its time-outs"
-    assert sum(result.polls.values()) == 30
+    assert 25 <= sum(result.polls.values()) <= 30
     assert result.recovered_s is not None, "it did not come back"
     assert result.recovered_s < 31.0
     assert result.lost_writes == 0, "a write was confirmed that the device does not have"
