@@ -27,6 +27,7 @@ LEASE_S: Final = 5.0
 _OWN_S: Final = 4.5
 """Its holder gives it up a little earlier, so that he never writes when somebody else may."""
 LEASE: Final = "lease.json"
+_ARMED: Final = "armed-"
 _BEAT_BYTES: Final = 96
 _LATE_S: Final = 2.0
 """A lease that has not been renewed for this long may be about to expire."""
@@ -37,7 +38,7 @@ def _beat_name(token: str) -> str:
 
 
 def _armed_name(token: str) -> str:
-    return f"armed-{token}"
+    return f"{_ARMED}{token}"
 
 
 class Lease:
@@ -154,9 +155,9 @@ class Watch:
         return True if now_s - before[1] > LEASE_S + 0.5 else None
 
 
-def armed(state: RigState, token: str) -> bool:
-    """Return whether a run had begun to write."""
-    return (state.folder / _armed_name(token)).exists()
+def armed_tokens(state: RigState) -> list[str]:
+    """Return the leases under which somebody had begun to write, as far as they are not over."""
+    return [path.name.removeprefix(_ARMED) for path in state.folder.glob(f"{_ARMED}*")]
 
 
 def release(state: RigState, token: str, why: str) -> bool:

@@ -125,8 +125,10 @@ def status(state: RigState, watch: Watch | None = None) -> dict[str, Any]:
         word = "broken"
     elif lease is not None and not expired:
         word = "running"
-    elif lease is not None or is_locked(state.folder / GUARDIAN_LOCK):
+    elif is_locked(state.folder / GUARDIAN_LOCK):
         word = "being made safe"
+    elif lease is not None or leases.armed_tokens(state):
+        word = "abandoned"
     else:
         word = "free" if held is None else "reserved"
     return {
@@ -252,10 +254,9 @@ def _refusal(
             return refusal
     if is_locked(state.folder / GUARDIAN_LOCK):
         return Refusal(f"rig {name} is being made safe after the last run", passing=True)
-    if lease is not None:
-        _bury(state, lease)
-        if for_run:
-            refuse_broken(state)
+    _bury(state, lease)
+    if for_run:
+        refuse_broken(state)
     waiting = _waiting(state, tidy=True)
     ahead = [content for path, content in waiting if ticket is None or path < ticket.path]
     if ahead:
@@ -285,19 +286,23 @@ def _still_leased(state: RigState, lease: dict[str, Any], watch: Watch) -> Refus
     return Refusal(reason, passing=expired is None)
 
 
-def _bury(state: RigState, lease: dict[str, Any]) -> None:
-    """Remove a lease that expired with nobody left who could make the rig safe."""
-    token = str(lease.get("token"))
+def _bury(state: RigState, lease: dict[str, Any] | None) -> None:
+    """Remove what runs have left that are gone, and their guardians with them.
+
+    Whoever had begun to write, and was not measured to be safe, leaves a broken rig.
+    """
     safe = state.read(SAFE_STATE) or {}
-    made_safe = safe.get("token") == token and safe.get("confirmed") is True
-    if leases.armed(state, token) and not made_safe:
-        reason = (
-            f"the run of {_holder(lease)} ended without a safe state being confirmed, "
-            "and its guardian is gone"
-        )
-        state.mark_broken(reason, token=token)
-    leases.release(state, token, f"expired: {_holder(lease)}")
-    leases.forget(state, token)
+    for token in leases.armed_tokens(state):
+        if safe.get("token") != token or safe.get("confirmed") is not True:
+            mine = lease is not None and lease.get("token") == token
+            who = f"the run of {_holder(lease)}" if mine and lease else "a run that lost the rig"
+            reason = f"{who} ended without a safe state being confirmed, and its guardian is gone"
+            state.mark_broken(reason, token=token)
+        leases.forget(state, token)
+    if lease is not None:
+        token = str(lease.get("token"))
+        leases.release(state, token, f"expired: {_holder(lease)}")
+        leases.forget(state, token)
 
 
 def _waiting(state: RigState, *, tidy: bool = False) -> list[tuple[Path, dict[str, Any]]]:

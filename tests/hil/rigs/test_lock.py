@@ -74,7 +74,7 @@ def test_a_lease_expires_unless_renewed(rig: RigState, boot: list[int]) -> None:
     assert lock.status(rig)["state"] == "running"
     boot[0] += 5_100_000_000
     assert not lease.valid
-    assert lock.status(rig)["state"] == "being made safe"
+    assert lock.status(rig)["state"] == "abandoned"
     with pytest.raises(LeaseLostError, match=r"not renewed for 5\.1 s"):
         lease.renew()
 
@@ -210,6 +210,13 @@ def test_stealing_takes_lease_and_reservation_and_is_audited(
     take(rig).release()
     stolen = [entry for entry in rig.audited() if entry["action"] == "steal"]
     assert [(e["who"], e["reason"]) for e in stolen] == [("bob", "demonstration at ten")]
+
+
+def test_a_stolen_rig_that_nobody_made_safe_is_broken(rig: RigState) -> None:
+    take(rig).arm()
+    lock.steal(rig, "urgent", 60.0)
+    with pytest.raises(RigBrokenError, match="a run that lost the rig ended without"):
+        take(rig)
 
 
 def test_a_rig_whose_guardian_is_at_work_is_waited_for(rig: RigState) -> None:
