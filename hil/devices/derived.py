@@ -29,6 +29,15 @@ def derive(quantity: str, known: Callable[[str], Value | None]) -> Value | None:
     return formula(number)
 
 
+class Snapshot(dict[str, Value | None]):
+    """What a source measured at one time; what it lacks follows from the rest, when asked for."""
+
+    def __missing__(self, quantity: str) -> Value | None:
+        """Work out a quantity, once."""
+        value = self[quantity] = derive(quantity, self.get)
+        return value
+
+
 _Number = Callable[[str], float | None]
 _Formula = Callable[[_Number], Value | None]
 

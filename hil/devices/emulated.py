@@ -18,7 +18,7 @@ from ..modbus.unit import (
     ModbusRefusal,
     RegisterTable,
 )
-from .derived import derive
+from .derived import Snapshot, derive
 from .fields import FieldMap
 from .model import DeviceProfile, ModbusMap
 from .pace import Pace
@@ -62,6 +62,7 @@ class EmulatedDevice:
         self.identity |= {"firmware": firmware} if firmware is not None else {}
         self._modbus: ModbusMap = profile.modbus
         self._source = source
+        self._snapshot = getattr(source, "snapshot", None)
         self._clock = clock
         seed = zlib.crc32(f"{profile.name}/{self.identity['serial']}".encode())
         self._pace = Pace(profile.timing, seed)
@@ -155,7 +156,7 @@ class EmulatedDevice:
     def stuck(self, quantity: str, stuck: bool = True) -> None:
         """Let a quantity stay at the value that it has shown last, or move again."""
         if stuck:
-            self._stuck[quantity] = self._registers.latest.get(quantity)
+            self._stuck[quantity] = self._registers.latest(quantity)
         else:
             self._stuck.pop(quantity, None)
 
@@ -167,9 +168,9 @@ class EmulatedDevice:
         self._begin(now_us, busy=False)
         self._latch(now_us)
         item = self.map.writing(quantity)
-        if quantity not in self._registers.latest and item is not None:
+        if self._registers.latest(quantity) is None and item is not None:
             return self._registers.setting(item.name)
-        return self._registers.latest.get(quantity)
+        return self._registers.latest(quantity)
 
     # What behaviours see (`watchdogs.Panel`).
 
@@ -241,26 +242,40 @@ class EmulatedDevice:
             behaviour.latch(t_us)
         values = self._sample(t_us)
         self._registers.show(values)
-        self._ready = not values or any(value is not None for value in values.values())
         self._latched_us = t_us if self._ready else None
 
-    def _sample(self, t_us: int) -> dict[str, Value | None]:
+    def _sample(self, t_us: int) -> Snapshot:
         """Return all that is measured, at one time; what the source lacks follows from the rest."""
-        source = self._source.measure
-        values: dict[str, Value | None] = {q: source(q, t_us) for q in self._registers.quantities}
+        quantities = self._registers.quantities
+        if self._snapshot is not None:
+            values = Snapshot(self._snapshot(t_us))
+        else:
+            source = self._source.measure
+            found = ((quantity, source(quantity, t_us)) for quantity in quantities)
+            values = Snapshot((q, value) for q, value in found if value is not None)
+            if values:
+                values = self._complete(values, t_us)
+        self._ready = not quantities or bool(values)
+        if not values:
+            values.update(dict.fromkeys(quantities))
+        for quantity in self._stuck.keys() & set(quantities):
+            values[quantity] = self._stuck[quantity]
+        return values
+
+    def _complete(self, values: Snapshot, t_us: int) -> Snapshot:
+        """Work out now what the source lacks: it does not remember this time."""
 
         def known(quantity: str) -> Value | None:
             if quantity in values:
                 return values[quantity]
-            value = values[quantity] = self._source.measure(quantity, t_us)
+            value = self._source.measure(quantity, t_us)
+            if value is not None:
+                values[quantity] = value
             return value
 
-        lacking = [quantity for quantity, value in values.items() if value is None]
-        if len(lacking) < len(values):
-            for quantity in lacking:
+        for quantity in self._registers.quantities:
+            if quantity not in values:
                 values[quantity] = derive(quantity, known)
-        for quantity in self._stuck.keys() & values.keys():
-            values[quantity] = self._stuck[quantity]
         return values
 
     def _apply(self, accepted: Sequence[Accepted], t_us: int) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from . import codec, fields
 from .fields import Field
 from .image import RegisterImage
+from .modbus_model import Table
 from .source import Value
 
 Encoder = Callable[[Value | None], float]
@@ -34,6 +35,9 @@ _WRAPS: Final = {"acc16": 1 << 16, "acc32": 1 << 32, "acc64": 1 << 64}
 class _Group:
     """Fields side by side, high word first."""
 
+    table: Table
+    address: int
+    end: int
     pack: struct.Struct
     items: tuple[Field, ...]
     quantities: tuple[str, ...]
@@ -44,15 +48,23 @@ class Latch:
     """The measured fields of a device."""
 
     def __init__(
-        self, measured: Iterable[Field], exponents: Mapping[str, int | None], image: RegisterImage
+        self,
+        measured: Iterable[Field],
+        exponents: Mapping[str, int | None],
+        image: RegisterImage,
+        *,
+        same_tables: bool = False,
     ) -> None:
         """Prepare fields; ``exponents`` are those of the scale factors by name."""
         self._image = image
+        self._same = same_tables
         self._exponents = exponents
         found = [item for item in measured if item.quantity is not None and not item.is_bit]
         self.quantities: tuple[str, ...] = tuple(dict.fromkeys(f.quantity or "" for f in found))
         self._alone = [item for item in found if not _packs(item)]
         self._groups: list[_Group] = []
+        self._values: Mapping[str, Value | None] = {}
+        self._waiting: list[_Group] = []
         run: list[Field] = []
         for item in sorted(filter(_packs, found), key=lambda f: (f.table, f.address)):
             if run and (run[-1].table, run[-1].end) != (item.table, item.address):
@@ -65,6 +77,9 @@ class Latch:
     def _close(self, run: list[Field]) -> None:
         self._groups.append(
             _Group(
+                run[0].table,
+                run[0].address,
+                run[-1].end,
                 struct.Struct(">" + "".join(_CODES[item.type] for item in run)),
                 tuple(run),
                 tuple(item.quantity or "" for item in run),
@@ -87,20 +102,40 @@ class Latch:
         return _integer_encoder(item, exponent, missing)
 
     def take(self, values: Mapping[str, Value | None]) -> None:
-        """Put values into the registers; None shows as the device shows a missing value."""
-        image = self._image
-        for group in self._groups:
-            raws = [
-                encode(values[quantity])
-                for encode, quantity in zip(group.encoders, group.quantities, strict=True)
-            ]
-            try:
-                image.store(group.items[0], group.pack.pack(*raws))
-            except (struct.error, OverflowError):  # one is a float that no float32 holds
-                for item in group.items:
-                    self._take(item, values[item.quantity or ""])
+        """Have values shown from now on; None shows as the device shows a missing value.
+
+        They are put into registers when these are read (`settle`): most of what a device measures
+        is not asked for while it lasts.
+        """
+        self._values = values
+        self._waiting = list(self._groups)
         for item in self._alone:
             self._take(item, values[item.quantity or ""])
+
+    def settle(self, table: Table, address: int, count: int) -> None:
+        """Put into registers what of the newest values lies in a range of a table."""
+        if not self._waiting:
+            return
+        end, left = address + count, []
+        for group in self._waiting:
+            apart = group.end <= address or group.address >= end
+            if apart or (group.table != table and not self._same):
+                left.append(group)
+            else:
+                self._store(group)
+        self._waiting = left
+
+    def _store(self, group: _Group) -> None:
+        values = self._values
+        raws = [
+            encode(values[quantity])
+            for encode, quantity in zip(group.encoders, group.quantities, strict=True)
+        ]
+        try:
+            self._image.store(group.items[0], group.pack.pack(*raws))
+        except (struct.error, OverflowError):  # one is a float that no float32 holds
+            for item in group.items:
+                self._take(item, values[item.quantity or ""])
 
     def _take(self, item: Field, value: Value | None) -> None:
         exponent = self._exponent(item)
@@ -125,12 +160,17 @@ def _rounded(item: Field, value: Value) -> Value:
 
 
 def _float_encoder(item: Field, exponent: int, missing: float) -> Encoder:
+    resolution, factor = item.resolution, item.factor
+    plain = resolution is None and factor == 1.0 and exponent == 0
+
     def encode(value: Value | None) -> float:
         if value is None or isinstance(value, str):
             return missing
-        if item.resolution is not None:
-            value = round(value / item.resolution) * item.resolution
-        return codec.unscale(value, item.factor, exponent)
+        if plain:
+            return value
+        if resolution is not None:
+            value = round(value / resolution) * resolution
+        return codec.unscale(value, factor, exponent)
 
     return encode
 

@@ -39,8 +39,8 @@ class Registers:
         self.map: FieldMap = fields.resolve(profile)
         self.wear: Counter[str] = Counter()
         """Writes of each register that is kept in flash."""
-        self.latest: dict[str, Value | None] = {}
-        """What was measured last, by quantity."""
+        self._shown: Mapping[str, Value | None] = {}
+        self._mirrored: dict[str, Value | None] = {}
         self._profile = profile
         self._modbus = modbus
         self._identity = identity
@@ -54,7 +54,10 @@ class Registers:
             if item.shows is not None:
                 self._mirrors.setdefault(item.shows, []).append(item)
         self._measured = tuple(filter(self._is_measured, self.map.fields))
-        self._latch = Latch(self._measured, self._exponents, self._image)
+        self._latch = Latch(
+            self._measured, self._exponents, self._image, same_tables=modbus.same_tables
+        )
+        self._measured_bits = tuple(item for item in self._measured if item.is_bit)
         self.quantities = tuple(dict.fromkeys(str(item.quantity) for item in self._measured))
         """What is measured."""
 
@@ -113,18 +116,23 @@ class Registers:
         for mirror in self._mirrors.get(name, ()):
             raw = codec.encode_raw(mirror.type, value, mirror.width, mirror.word_order)
             self._image.store(mirror, raw)
-            self.latest[str(mirror.quantity)] = fields.decode(mirror, raw)
+            self._mirrored[str(mirror.quantity)] = fields.decode(mirror, raw)
 
     def _exponent(self, item: Field) -> int | None:
         return self._exponents.get(item.scale_name or "", 0)
 
     def show(self, values: Mapping[str, Value | None]) -> None:
         """Put what was measured into registers and bits."""
-        self.latest.update(values)
-        self._latch.take(self.latest)
-        for item in self._measured:
-            if item.is_bit:
-                self._bits[(item.table, item.address)] = bool(values[str(item.quantity)])
+        self._shown = values
+        self._latch.take(values)
+        for item in self._measured_bits:
+            self._bits[(item.table, item.address)] = bool(values[str(item.quantity)])
+
+    def latest(self, quantity: str) -> Value | None:
+        """Return what was measured last of a quantity."""
+        if quantity in self._mirrored:
+            return self._mirrored[quantity]
+        return self._shown[quantity] if quantity in self.quantities and self._shown else None
 
     def lacks_values(self, table: Table, address: int, count: int) -> bool:
         """Return whether measured values lie there that cannot be shown as missing."""
@@ -139,6 +147,7 @@ class Registers:
 
     def read(self, table: Table, address: int, count: int) -> bytes:
         """Return registers. Raises `ModbusRefusal` where there are none."""
+        self._latch.settle(table, address, count)
         return self._image.read(table, address, count)
 
     def read_bits(self, table: Table, address: int, count: int) -> Sequence[bool]:

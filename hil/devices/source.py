@@ -21,6 +21,9 @@ class DeviceSource(Protocol):
         before.
         """
 
+    # A source may also have `snapshot(t_us)`, which returns all its quantities at that time as a
+    # mapping that never changes; what nobody reads is then never worked out.
+
     def command(self, quantity: str, value: float, t_us: int) -> None:
         """Drive a quantity from a time on; what cannot be driven is ignored.
 

@@ -43,6 +43,7 @@ def test_packed_like_one_by_one(name: str, data: st.DataObject) -> None:
     latch = Latch(items, {}, image)
     latch.take(values)
     for item in items:
+        latch.settle(item.table, item.address, item.width)
         value = values[str(item.quantity)]
         try:
             if value is None or (isinstance(value, float) and not math.isfinite(value)):
