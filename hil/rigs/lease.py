@@ -67,6 +67,8 @@ class Lease:
                 state.audit("run", what, token=lease.token)
             except BaseException:
                 lease.forget()
+                if (state.read(LEASE) or {}).get("token") == lease.token:
+                    state.remove(LEASE)
                 raise
         return lease
 
