@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from ...sim.clock import Clock
-from ..modbus import framing
 from ..zigbee import mt
+from .cutting import TCP_KINDS, cutter
 from .decode import Decoder
 from .link import whole
 from .model import TapeFrame, TapeHeader
@@ -151,14 +151,14 @@ class BusReplay:
             else:
                 owner = self._owner(frame.data, pending) or last
                 offset = None
-                if self.kind in _TCP and len(frame.data) >= 2:
+                if self.kind in TCP_KINDS and len(frame.data) >= 2:
                     number = int.from_bytes(frame.data[:2], "big")
                     offset = (number - owner.transaction) % 65536
                 owner.answers.append(_Answer(frame.t_us - owner.t_us, frame.data, offset))
 
     def _key(self, frame: bytes) -> tuple[bytes, int]:
         """Return what a request is matched by, and what its answer refers to it by."""
-        if self.kind in _TCP:
+        if self.kind in TCP_KINDS:
             number = int.from_bytes(frame[:2], "big")
             return (frame[6:] if whole(frame) else frame[2:]), number
         if self.kind == "znp" and len(frame) >= 4:
@@ -166,7 +166,7 @@ class BusReplay:
         return frame, 0
 
     def _owner(self, answer: bytes, pending: dict[int, _Exchange]) -> _Exchange | None:
-        if self.kind in _TCP:
+        if self.kind in TCP_KINDS:
             return pending.pop(int.from_bytes(answer[:2], "big"), None)
         if self.kind == "znp" and len(answer) >= 4 and answer[2] << 8 & mt.TYPE_MASK == mt.SRSP:
             return pending.pop(_command(answer) & ~mt.TYPE_MASK | mt.SREQ, None)
@@ -228,7 +228,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, bus: BusReplay) -> None:
         self._bus = bus
         self._transport: asyncio.Transport | None = None
-        self._cut = _cutter(bus.kind)
+        self._cut = cutter(bus.kind)
         self._silence: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -271,58 +271,6 @@ class _Connection(asyncio.Protocol):
             self._transport.write(self._bus.on_wire(data))
 
 
-class _TcpCutter:
-    """Cuts by the length in the header."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    @property
-    def pending(self) -> int:
-        return len(self._rest)
-
-    def feed(self, data: bytes) -> list[bytes]:
-        self._rest += data
-        found: list[bytes] = []
-        while len(self._rest) >= 6:
-            end = 6 + int.from_bytes(self._rest[4:6], "big")
-            if end > framing.MAX_LENGTH + 6:
-                return [*found, *self.flush()]
-            if len(self._rest) < end:
-                break
-            found.append(self._rest[:end])
-            self._rest = self._rest[end:]
-        return found
-
-    def flush(self) -> list[bytes]:
-        # What can be no frame, or never became one, is told as missed.
-        rest, self._rest = self._rest, b""
-        return [rest] if rest else []
-
-
-class _ZnpCutter:
-    """Cuts by start byte, length and check byte."""
-
-    pending = 0
-
-    def __init__(self) -> None:
-        self._parser = mt.MtParser()
-
-    def feed(self, data: bytes) -> list[bytes]:
-        return [frame.encode() for frame in self._parser.feed(data)]
-
-    def flush(self) -> list[bytes]:
-        return []
-
-
-def _cutter(kind: str) -> _TcpCutter | _ZnpCutter | framing.RtuDecoder:
-    if kind in _TCP:
-        return _TcpCutter()
-    if kind == "znp":
-        return _ZnpCutter()
-    return framing.RtuDecoder(lambda _unit: True)
-
-
 def _renumbered(answer: _Answer, transaction: int) -> bytes:
     if answer.offset is None:
         return answer.data
@@ -332,6 +280,3 @@ def _renumbered(answer: _Answer, transaction: int) -> bytes:
 
 def _command(frame: bytes) -> int:
     return frame[2] << 8 | frame[3]
-
-
-_TCP: Final = frozenset({"modbus-tcp", "modbus-tls"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ...sim.clock import Clock
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from ..zigbee.znp.coordinator import ZnpCoordinator
 
 
-@runtime_checkable
 class FaultyDevice(Protocol):
     """What faults ask of an emulated device; below it is there for each kind."""
 
@@ -26,43 +25,11 @@ class FaultyDevice(Protocol):
         """Freeze a quantity at its present value, or let it go; None: all. KeyError if unknown."""
 
 
-class Resettable(Protocol):
-    """A device that can only be put back to how it was sold, and made to stand still."""
-
-    def reset(self) -> None:
-        """Lose everything."""
-
-    def stuck(self, quantity: str | None, on: bool) -> None:
-        """Freeze a quantity, or let it go; None: all. KeyError for an unknown one."""
-
-
-def faulty(device: FaultyDevice | Resettable | EmulatedDevice | None) -> FaultyDevice | None:
-    """Return what faults talk to: the device itself, or something around it."""
+def faulty(device: FaultyDevice | EmulatedDevice | None) -> FaultyDevice | None:
+    """Return what faults talk to; an emulated Modbus device gets it around itself."""
     from ..devices.emulated import EmulatedDevice
 
-    if device is None or isinstance(device, FaultyDevice):
-        return device
-    if isinstance(device, EmulatedDevice):
-        return ModbusDeviceFaults(device)
-    return _ResetOnly(device)
-
-
-class _ResetOnly:
-    """Faults of a device that knows one kind of reset."""
-
-    def __init__(self, device: Resettable) -> None:
-        self._device = device
-
-    def reset(self, factory: bool) -> None:
-        """Lose everything."""
-        self._device.reset()
-
-    def back(self) -> None:
-        """Nothing is left to be done."""
-
-    def stuck(self, quantity: str | None, on: bool) -> None:
-        """Freeze a quantity, or let it go."""
-        self._device.stuck(quantity, on)
+    return ModbusDeviceFaults(device) if isinstance(device, EmulatedDevice) else device
 
 
 class ModbusDeviceFaults:

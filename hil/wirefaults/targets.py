@@ -29,7 +29,6 @@ from .slow import Connect, SlowClients
 
 if TYPE_CHECKING:
     from ..devices.emulated import EmulatedDevice
-    from .devices import Resettable
 
 FOREVER_S: Final = 31 * 86400.0
 """Duration of a fault that is switched on without one."""
@@ -111,18 +110,18 @@ class FaultTargets:
         *,
         connect: Connect | None = None,
         endpoint: Endpoint | None = None,
-        coordinator: FaultyDevice | Resettable | None = None,
+        coordinator: FaultyDevice | None = None,
     ) -> None:
         """Make a bus known; `connect` opens connections to it for slow clients."""
         self._faults.add_bus(name, kind)
-        self._buses[name] = _Bus(kind, connect, endpoint, faulty(coordinator))
+        self._buses[name] = _Bus(kind, connect, endpoint, coordinator)
 
     def add_device(
         self,
         name: str,
         bus: str,
         unit: int | None = None,
-        device: FaultyDevice | Resettable | EmulatedDevice | None = None,
+        device: FaultyDevice | EmulatedDevice | None = None,
     ) -> None:
         """Make a device on a known bus known; `unit` is its Modbus unit id."""
         self._devices[name] = _Device(bus, unit, faulty(device))
