@@ -36,6 +36,8 @@ from .zigbee.host import ports
 from .zigbee.host.heaters import HeaterSlots
 from .zigbee.host.host import HostSettings, ZigbeeHost
 from .zigbee.host.link import Connect
+from .zigbee.host.loads import LoadSlots, SwitchedLoad
+from .zigbee.host.start import NetworkSettings
 from .zigbee.mqtt.bridge import Bridge, BridgeSettings
 from .zigbee.mqtt.driver import DeviceSettings, Zigbee2MqttDriver
 from .zigbee.mqtt.power import MqttPower, PowerSlot
@@ -89,7 +91,8 @@ def attach(
         except FaultTargetError as error:
             raise RigError(f"rig '{setup.rig.name}': {error}") from error
         effects = lambda: site.effects  # noqa: E731 - one word
-    builder = _Builder(setup, devices, clock, plant.actuators, emulated, where, tap)
+    report_s = experiment.edge.device.report_period_s
+    builder = _Builder(setup, devices, clock, plant.actuators, emulated, where, tap, report_s)
     session: RigSession | None = None
     if setup.rig.real:
         session = RigSession(setup.rig, setup.profiles, f"{experiment.name}, seed {seed}")
@@ -111,7 +114,9 @@ class _Builder:
         emulated: EmulatedRig | None,
         where: Where,
         tap: Tap | None,
+        report_s: float | None,
     ) -> None:
+        self._report_s = report_s
         self._setup, self._clock, self._actuators = setup, clock, actuators
         self._emulated, self._where, self._tap = emulated, where, tap
         self._devices = devices
@@ -324,24 +329,35 @@ class _Builder:
         if isinstance(bus, Zigbee2MqttBus):
             return self._through_mqtt(bus, slots)
         assert isinstance(bus, ZnpBus)
-        settings = HostSettings(confirm_s=_CONFIRM_S)
+        # A rig's network was formed by a person; a blank stick is not the one that is meant.
+        network = NetworkSettings(channel=bus.channel, pan_id=bus.pan_id, form="never")
+        settings = HostSettings(network=network, confirm_s=_CONFIRM_S)
         host = ZigbeeHost(self._clock, name=bus.id, settings=settings, tap=self._tap)
-        heaters = HeaterSlots(
-            host,
-            {slot: parse_ieee(device.ieee) for slot, device in slots.items()},
-            {slot: self._actuators[slot].high_w for slot in slots},
-            report_s,
-        )
+        high_w = {slot: self._actuators[slot].high_w for slot in slots}
+        hot = {s: parse_ieee(d.ieee) for s, d in slots.items() if d.profile.kind == "heater"}
+        rest = {
+            slot: SwitchedLoad(parse_ieee(device.ieee), high_w[slot])
+            for slot, device in slots.items()
+            if slot not in hot
+        }
+        report_s = self._report_s
+        heaters = HeaterSlots(host, hot, high_w, report_period_s=report_s) if hot else None
+        power: HeaterSlots | LoadSlots
+        if heaters is not None and not rest:
+            power = heaters
+        else:
+            power = LoadSlots(host, heaters, rest, report_period_s=report_s)
+            self._closing.append(power.close)
         connect = self._coordinator(bus)
 
         async def open_mesh() -> None:
             await host.open(connect)
-            await heaters.start()
+            await power.start()
 
         self._host = host
         self._opening.append(open_mesh)
         self._closing.append(host.close)
-        return heaters
+        return power
 
     def _coordinator(self, bus: ZnpBus) -> Connect:
         if self._emulated is not None:
