@@ -65,7 +65,9 @@ def drift(options: FingerprintOptions, *, as_json: bool) -> int:
         wanted = target.profile
         if options.against is not None:
             wanted = load_device_profile(options.against)
-            if wanted.modbus is None or len(wanted.actuators) != len(target.profile.actuators):
+            if wanted.bus != target.profile.bus or len(wanted.actuators) != len(
+                target.profile.actuators
+            ):
                 raise UsageError(f"--against: {options.against} is the profile of another device")
         found, index = _measure(target, options, content)
         rows = compare(wanted, found, index)
@@ -126,6 +128,8 @@ def _measure(
 def _readable(profile: DeviceProfile) -> tuple[str, ...]:
     from ..hil.devices.fields import resolve
 
+    if profile.zigbee is not None:
+        return tuple(item.quantity for item in profile.zigbee.attributes if item.quantity)
     return tuple(
         item.quantity
         for item in resolve(profile).fields

@@ -6,13 +6,19 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ..hil.devices.model import DeviceProfile
     from ..hil.fingerprint.probe import Probe
     from ..hil.rigs.concrete import ConcreteDevice, RigSetup
     from ..sim.clock import Clock
+
+
+_ONE_WAY_US: Final = 100
+"""Delay of a message in memory in each direction."""
+_JOIN_S: Final = 60
+"""Emulated Zigbee devices that stand alone join a network that is open."""
 
 
 class UsageError(Exception):
@@ -118,8 +124,13 @@ def _target_in_rig(options: FingerprintOptions) -> Target:
             f"rig '{rig.name}' has no device '{options.device}'; allowed: {', '.join(devices)}"
         )
     profile = device.profile if options.profile is None else load_device_profile(options.profile)
-    if profile.modbus is None or device.unit == 0:
-        raise UsageError(f"'{device.id}' is on {device.bus.kind}; only Modbus devices are measured")
+    if (profile.modbus is None) != (device.unit == 0):
+        raise UsageError(f"--profile: {profile.name} is not a profile for {device.bus.kind}")
+    if profile.modbus is None and (device.bus.kind != "znp" or profile.kind != "heater"):
+        raise UsageError(
+            f"'{device.id}' is a {profile.kind} on {device.bus.kind}; measured are Modbus devices, "
+            "and heaters behind a coordinator (znp)"
+        )
     if device.emulated:
         run = _run_emulated(setup, device, profile)
         return Target(device.id, profile, run, "emulated in virtual time", asks=False)
@@ -131,27 +142,22 @@ def _run_emulated(setup: RigSetup, device: ConcreteDevice, profile: DeviceProfil
     """Return what measures a device that wattbench plays: in memory, in virtual time."""
 
     def run(session: Callable[[Clock, Probe], Coroutine[Any, Any, None]]) -> None:
-        from ..hil.emulation.rig import EmulatedRig, line_settings
-        from ..hil.fingerprint.modbus_probe import ModbusProbe
-        from ..hil.fingerprint.profile import blind
-        from ..hil.modbus.client import ModbusClient
-        from ..hil.rigs.model import ModbusRtuBus
+        from ..hil.emulation.rig import EmulatedRig
         from ..sim.clock import VirtualClock
 
         with VirtualClock() as clock:
             rig = EmulatedRig(setup, clock)
-            line = line_settings(device.bus) if isinstance(device.bus, ModbusRtuBus) else None
+            make = rig.protocol(device.bus.id)
 
             async def work() -> None:
-                client = ModbusClient.in_memory(
-                    clock,
-                    rig.protocol(device.bus.id),
-                    name=device.id,
-                    one_way_us=100,
-                    timeout_s=2.0,
-                    line=line,
-                )
-                await session(clock, ModbusProbe(clock, client, blind(profile), device.unit))
+                if profile.modbus is None:
+                    from ..hil.zigbee.host import ports
+
+                    connect = ports.in_memory(clock, make)
+                    probe: Probe = _zigbee_probe(device, profile, clock, connect, join_s=_JOIN_S)
+                else:
+                    probe = _modbus_probe(device, profile, clock, make)
+                await session(clock, probe)
 
             _stoppable(clock, work())
 
@@ -164,8 +170,6 @@ def _run_on_rig(
     """Return what measures a real device of a rig: locked, guarded, its serial number checked."""
 
     def run(session: Callable[[Clock, Probe], Coroutine[Any, Any, None]]) -> None:
-        from ..hil.fingerprint.modbus_probe import ModbusProbe
-        from ..hil.fingerprint.profile import blind
         from ..hil.rigs.session import RigSession
 
         async def work(clock: Clock) -> None:
@@ -175,8 +179,11 @@ def _run_on_rig(
                 await rig.check(clock)
                 if not options.passive:
                     rig.arm()
-                client = _client_of(device, clock)
-                probe = ModbusProbe(clock, client, blind(profile), device.unit, rig.may_write)
+                if profile.modbus is None:
+                    connect = _coordinator(device)
+                    probe: Probe = _zigbee_probe(device, profile, clock, connect, rig.may_write)
+                else:
+                    probe = _modbus_probe(device, profile, clock, None, rig.may_write)
                 await session(clock, probe)
             finally:
                 await rig.end()
@@ -186,26 +193,74 @@ def _run_on_rig(
     return run
 
 
-def _client_of(device: ConcreteDevice, clock: Clock) -> Any:
+def _modbus_probe(
+    device: ConcreteDevice,
+    profile: DeviceProfile,
+    clock: Clock,
+    make: Callable[[], asyncio.Protocol] | None,
+    may_write: Callable[[], None] = lambda: None,
+) -> Any:
+    """Return a probe of a Modbus device, in memory if `make` makes its end of a connection."""
     from ..hil.emulation.rig import line_settings
+    from ..hil.fingerprint.modbus_probe import ModbusProbe
+    from ..hil.fingerprint.profile import blind
     from ..hil.modbus.client import ModbusClient
     from ..hil.modbus.tls import client_context
     from ..hil.rigs.model import ModbusRtuBus, ModbusTcpBus, ModbusTlsBus
 
-    bus = device.bus
-    if isinstance(bus, ModbusRtuBus):
-        if bus.path is None:
+    bus, name = device.bus, device.id
+    line = line_settings(bus) if isinstance(bus, ModbusRtuBus) else None
+    if make is not None:
+        client = ModbusClient.in_memory(
+            clock, make, name=name, one_way_us=_ONE_WAY_US, timeout_s=bus.timeout_s, line=line
+        )
+    elif isinstance(bus, ModbusRtuBus):
+        if bus.path is None or line is None:
             raise UsageError(f"bus '{bus.id}' has no path")
-        line = line_settings(bus)
-        return ModbusClient.serial(clock, bus.path, line, name=device.id, timeout_s=bus.timeout_s)
-    assert isinstance(bus, ModbusTcpBus | ModbusTlsBus)
-    tls = None
-    if isinstance(bus, ModbusTlsBus):
-        files = (Path(bus.certificate_path), Path(bus.key_path), Path(bus.ca_path))
-        tls = client_context(*files)
-    return ModbusClient.tcp(
-        clock, bus.host, bus.port, name=device.id, timeout_s=bus.timeout_s, tls=tls
-    )
+        client = ModbusClient.serial(clock, bus.path, line, name=name, timeout_s=bus.timeout_s)
+    else:
+        assert isinstance(bus, ModbusTcpBus | ModbusTlsBus)
+        tls = None
+        if isinstance(bus, ModbusTlsBus):
+            files = (Path(bus.certificate_path), Path(bus.key_path), Path(bus.ca_path))
+            tls = client_context(*files)
+        client = ModbusClient.tcp(
+            clock, bus.host, bus.port, name=name, timeout_s=bus.timeout_s, tls=tls
+        )
+    return ModbusProbe(clock, client, blind(profile), device.unit, may_write)
+
+
+def _zigbee_probe(
+    device: ConcreteDevice,
+    profile: DeviceProfile,
+    clock: Clock,
+    connect: Any,
+    may_write: Callable[[], None] = lambda: None,
+    join_s: int = 0,
+) -> Any:
+    """Return a probe of a heater behind a coordinator."""
+    from ..hil.fingerprint.profile import blind
+    from ..hil.fingerprint.zigbee_probe import ZigbeeProbe
+    from ..hil.zigbee.host.host import ZigbeeHost
+    from ..hil.zigbee.slots import parse_ieee
+
+    host = ZigbeeHost(clock, name=device.bus.id)
+    ieee = parse_ieee(device.ieee)
+    return ZigbeeProbe(host, connect, blind(profile), ieee, may_write, join_s=join_s)
+
+
+def _coordinator(device: ConcreteDevice) -> Any:
+    """Return the way to the coordinator of a device's bus."""
+    from ..hil.rigs.model import ZnpBus
+    from ..hil.zigbee.host import ports
+
+    bus = device.bus
+    assert isinstance(bus, ZnpBus)
+    if bus.path is not None:
+        return ports.serial(bus.path, bus.baud_rate)
+    if bus.host is None or bus.port is None:
+        raise UsageError(f"bus '{bus.id}' has neither path nor host and port")
+    return ports.tcp(bus.host, bus.port)
 
 
 def _on_wall_clock(work: Callable[[Clock], Coroutine[Any, Any, None]]) -> None:

@@ -65,7 +65,7 @@ def compare(profile: DeviceProfile, found: Findings, index: int | None) -> list[
         found: what it was measured to be.
         index: of the actuator that was measured; None: none was.
     """
-    places = paths(index)
+    places = paths(profile, index)
     known = profile.measured.uncertainty if profile.measured is not None else {}
     rows = []
     for name, value in parameters(profile, index).items():

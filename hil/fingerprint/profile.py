@@ -53,9 +53,14 @@ def blind(profile: DeviceProfile) -> DeviceProfile:
     return profile.model_copy(update=update)
 
 
-def paths(index: int | None) -> dict[str, str]:
+def _timing(profile: DeviceProfile) -> tuple[str, ...]:
+    """Return the parameters of `timing`; how fast a mesh answers is not its device's doing."""
+    return _TIMING if profile.bus == "modbus" else ("refresh_s",)
+
+
+def paths(profile: DeviceProfile, index: int | None) -> dict[str, str]:
     """Return the path of each parameter by the name of its estimate."""
-    found = {name: f"timing.{name}" for name in _TIMING}
+    found = {name: f"timing.{name}" for name in _timing(profile)}
     if index is not None:
         found |= {name: f"actuators.{index}.{name}" for name in _ACTUATOR}
         found |= {key: f"actuators.{index}.watchdog.{name}" for key, name in _WATCHDOG.items()}
@@ -68,7 +73,7 @@ def parameters(profile: DeviceProfile, index: int | None) -> dict[str, float]:
     A watchdog whose time is set over the bus, or written with each command, is none of the
     profile's parameters.
     """
-    found = {name: float(getattr(profile.timing, name)) for name in _TIMING}
+    found = {name: float(getattr(profile.timing, name)) for name in _timing(profile)}
     if index is None:
         return found
     actuator = profile.actuators[index]
@@ -109,12 +114,11 @@ def measured(
 
     What was not measured stays as it was, and is not among the uncertainties.
     """
-    values = {
-        name: stated(found.estimates[name]) for name in paths(index) if name in found.estimates
-    }
+    places = paths(profile, index)
+    values = {name: stated(found.estimates[name]) for name in places if name in found.estimates}
     # A profile keeps standard uncertainties; an interval of 95 % is about twice as wide each way.
-    uncertainty = {paths(index)[name]: half / 2 for name, (_, half) in values.items()}
-    timing: dict[str, Any] = {name: values[name][0] for name in _TIMING if name in values}
+    uncertainty = {places[name]: half / 2 for name, (_, half) in values.items()}
+    timing: dict[str, Any] = {name: values[name][0] for name in _timing(profile) if name in values}
     if "too_early" in found.facts and timing.get("min_gap_s"):
         timing["too_early"] = found.facts["too_early"]
     update: dict[str, Any] = {

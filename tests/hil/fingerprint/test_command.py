@@ -101,6 +101,21 @@ def test_a_device_of_a_rig_is_measured_and_its_profile_written(tmp_path: Path, c
     assert "nothing has drifted" in capsys.readouterr().out
 
 
+def test_a_heater_behind_a_coordinator(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "heater.yaml"
+    assert fingerprint(FingerprintOptions("heater", rig="zoo", out=out), as_json=True) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["safe"] is True
+    for name, value in {"dead_time_s": 1.0, "ramp_s": 2.0, "watchdog_timeout_s": 60.0}.items():
+        found = content["estimates"][name]
+        assert abs(found["value"] - value) <= found["uncertainty"], name
+    written = load_device_profile(out)
+    # How fast the mesh answers is not written down as the device's.
+    assert "timing.answer_s" not in written.measured.uncertainty
+    assert drift(FingerprintOptions("heater", rig="zoo"), as_json=False) == 0
+    capsys.readouterr()
+
+
 def test_a_device_that_is_not_what_its_profile_says(tmp_path: Path, capsys) -> None:
     text = Path(load_device_profile.__globals__["locate_profile"]("mypv_ac_elwa_2")).read_text()
     other = tmp_path / "other.yaml"
@@ -121,7 +136,7 @@ def test_a_device_that_is_not_what_its_profile_says(tmp_path: Path, capsys) -> N
         (FingerprintOptions("127.0.0.1:1", profile="zigbee_plug"), "no Modbus device"),
         (FingerprintOptions("a b"), "no endpoint"),
         (FingerprintOptions("nobody", rig="zoo"), "allowed: sdm630"),
-        (FingerprintOptions("plug", rig="zoo"), "only Modbus"),
+        (FingerprintOptions("plug", rig="zoo"), "measured are Modbus devices"),
         (FingerprintOptions("elwa", rig="zoo", max_power_w=-1), "--max-power"),
         (FingerprintOptions("elwa", rig="zoo", max_power_w=50), "too narrow"),
         (FingerprintOptions("elwa", rig="zoo", watchdog_limit_s=-1), "--watchdog-limit"),
