@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from ....sim.clock import Clock, to_us
 from ...devices.model import DeviceProfile, ZigbeeMap
-from .. import heater, zcl, zdo
-from ..binary import CodecError
+from .. import zcl, zdo
+from ..mt_messages import BROADCAST_FROM
 from ..radio import RadioMessage
 from ..zcl import Attribute, ReportingRecord, ZclFrame
 from .attributes import TYPES, AttributeTable, DeviceSource, Key
-from .behaviour import ANSWERED, Behaviour, Request
-from .clusters import Basic, Groups, Identify, Level, OnOff, OtaClient, Scenes
-from .general import GeneralCommands
-from .heating import HeaterControl
+from .behaviour import Request
+from .dispatch import Dispatcher, build_behaviours
 from .reporting import NEVER_US, Reporter
 from .zdo_server import DeviceObject, binding_state
 
 NO_ADDRESS: Final = 0xFFFE
-BROADCAST_FROM: Final = 0xFFF8
-_ALL_ENDPOINTS: Final = 0xFF
-_UNSUPPORTED_MANUFACTURER_COMMAND: Final = 0x83
 _FAST_POLL_US: Final = 250_000
 _FAST_AFTER_JOIN_US: Final = 60_000_000
 _FAST_AFTER_DATA_US: Final = 3_000_000
-
-_SERVERS: Final[dict[int, type[Behaviour]]] = {
-    zcl.BASIC: Basic,
-    zcl.IDENTIFY: Identify,
-    zcl.GROUPS: Groups,
-    zcl.SCENES: Scenes,
-    zcl.ON_OFF: OnOff,
-    zcl.LEVEL_CONTROL: Level,
-    heater.CLUSTER: HeaterControl,
-}
-_CLIENTS: Final[dict[int, type[Behaviour]]] = {zcl.OTA: OtaClient}
-
-
-@lru_cache(maxsize=64)
-def _decode(payload: bytes) -> ZclFrame:
-    # A broadcast is the same for all who hear it.
-    return ZclFrame.decode(payload)
 
 
 class Uplink(Protocol):
@@ -102,7 +78,6 @@ class EndDevice:
         self.manufacturer_code = self.map.manufacturer_code
         self.table = AttributeTable(profile, source)
         self.reporter = Reporter(self.table, self._report, self._bound, to_us(sample_s))
-        self._general = GeneralCommands(self.table, self.reporter)
         self._object = DeviceObject(self)
         self._uplink: Uplink | None = None
         self._answer_us = to_us(profile.timing.answer_s)
@@ -110,8 +85,10 @@ class EndDevice:
         self._looks = 0
         self._look_us = NEVER_US
         self._fast_until_us = 0
-        self._behaviours: dict[tuple[int, int, bool], Behaviour] = {}
-        self._factory()
+        self._behaviours = build_behaviours(self, self.map)
+        self._dispatcher = Dispatcher(self, self._behaviours)
+        self._factory_groups()
+        self._factory_reporting()
 
     @classmethod
     def from_profile(
@@ -210,15 +187,8 @@ class EndDevice:
         self._fast_until_us = max(self._fast_until_us, t_us + _FAST_AFTER_DATA_US)
         if message.destination_endpoint == 0 and not message.group:
             self._device_object(message, t_us)
-            return
-        for endpoint in self._addressed(message):
-            self._cluster_library(endpoint, message, t_us, reply_us)
-
-    def _addressed(self, message: RadioMessage) -> list[int]:
-        if message.group:
-            return sorted(self.groups.get(message.destination, ()))
-        wanted = message.destination_endpoint
-        return [one.id for one in self.map.endpoints if wanted in {one.id, _ALL_ENDPOINTS}]
+        else:
+            self._dispatcher.take(message, t_us, reply_us)
 
     def _device_object(self, message: RadioMessage, t_us: int) -> None:
         if not message.payload:
@@ -231,57 +201,6 @@ class EndDevice:
         back = RadioMessage(0, message.cluster | zdo.RESPONSE, payload, 0, 0, zdo.PROFILE)
         self._up(back, t_us + self._answer_us)
         self.look()  # a new binding may have something to report
-
-    def _cluster_library(
-        self, endpoint: int, message: RadioMessage, t_us: int, reply_us: int | None
-    ) -> None:
-        try:
-            frame = _decode(message.payload)
-        except CodecError:
-            return
-        quiet = message.group or message.destination >= BROADCAST_FROM
-        cluster, client = message.cluster, frame.from_server
-
-        def answer(back: ZclFrame) -> None:
-            if not quiet:
-                self._answer(endpoint, message, back, t_us)
-
-        if not self._serves(endpoint, cluster, client):
-            if not (frame.is_default_response or (client and frame.cluster_command)):
-                answer(frame.default_response(zcl.UNSUPPORTED_CLUSTER))
-            return
-        if not frame.cluster_command:
-            back = self._general.answer(frame, self._key_of(endpoint, cluster, frame), t_us)
-            if back is not None:
-                answer(back)
-            self.look()
-            return
-        request = Request(frame, message, t_us, answer, reply_us)
-        status = self._command(self._behaviours.get((endpoint, cluster, client)), request)
-        if status != ANSWERED and not (frame.no_default_response and status == zcl.SUCCESS):
-            answer(frame.default_response(status))
-
-    @staticmethod
-    def _command(behaviour: Behaviour | None, request: Request) -> int:
-        if behaviour is None:
-            return zcl.UNSUPPORTED_CLUSTER_COMMAND
-        if request.frame.manufacturer not in {None, heater.MANUFACTURER}:
-            return _UNSUPPORTED_MANUFACTURER_COMMAND
-        try:
-            status = behaviour.command(request)
-        except CodecError:
-            return zcl.MALFORMED_COMMAND
-        return zcl.UNSUPPORTED_CLUSTER_COMMAND if status is None else status
-
-    def _serves(self, endpoint: int, cluster: int, client: bool) -> bool:
-        for one in self.map.endpoints:
-            if one.id == endpoint:
-                return cluster in (one.client_clusters if client else one.server_clusters)
-        return False
-
-    @staticmethod
-    def _key_of(endpoint: int, cluster: int, frame: ZclFrame) -> Callable[[int], Key]:
-        return lambda number: Key(endpoint, cluster, number, frame.manufacturer, frame.from_server)
 
     # Sending ----------------------------------------------------------------------------------
 
@@ -342,7 +261,8 @@ class EndDevice:
             (one.source_endpoint, one.cluster) == (endpoint, cluster) for one in self.bindings
         )
 
-    def _answer(self, endpoint: int, message: RadioMessage, frame: ZclFrame, t_us: int) -> None:
+    def answer(self, endpoint: int, message: RadioMessage, frame: ZclFrame, t_us: int) -> None:
+        """Send the answer to a message that arrived at a time."""
         back = RadioMessage(
             0, message.cluster, frame.encode(), endpoint, message.source_endpoint, message.profile
         )
@@ -353,19 +273,6 @@ class EndDevice:
             self._uplink.upstream(self, message, sent_us, arrival_us)
 
     # Building ---------------------------------------------------------------------------------
-
-    def _factory(self) -> None:
-        for endpoint in self.map.endpoints:
-            for cluster in endpoint.server_clusters:
-                if cluster in _SERVERS:
-                    made = _SERVERS[cluster](self, endpoint.id, cluster)
-                    self._behaviours[endpoint.id, cluster, False] = made
-            for cluster in endpoint.client_clusters:
-                if cluster in _CLIENTS:
-                    made = _CLIENTS[cluster](self, endpoint.id, cluster)
-                    self._behaviours[endpoint.id, cluster, True] = made
-        self._factory_groups()
-        self._factory_reporting()
 
     def _factory_groups(self) -> None:
         for endpoint in self.map.endpoints:
