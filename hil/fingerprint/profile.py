@@ -54,8 +54,12 @@ def blind(profile: DeviceProfile) -> DeviceProfile:
 
 
 def _timing(profile: DeviceProfile) -> tuple[str, ...]:
-    """Return the parameters of `timing`; how fast a mesh answers is not its device's doing."""
-    return _TIMING if profile.bus == "modbus" else ("refresh_s",)
+    """Return the parameters of `timing`.
+
+    None behind a mesh: how fast that answers is not the device's doing, and its refresh says how
+    often it looks for something to report.
+    """
+    return _TIMING if profile.bus == "modbus" else ()
 
 
 def paths(profile: DeviceProfile, index: int | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ..zigbee import zcl
 from ..zigbee.host.attributes import read, read_identity
 from ..zigbee.host.heaters import HeaterSlots
 from ..zigbee.host.host import ZigbeeHost
-from ..zigbee.host.ports import Connect
+from ..zigbee.host.link import Connect
 from ..zigbee.zcl_types import Value
 from .probe import Exchange, NoAnswerError, ProbeError
 
