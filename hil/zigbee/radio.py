@@ -22,6 +22,10 @@ NEVER: Final = -(1 << 62)
 """No time at all. Not −1: a clock may begin before zero."""
 #: What a coordinator waits for the acknowledgement of a first hop (seen on a CC2652: 78 ms).
 NO_ACK_AFTER_US: Final = 78_000
+#: How often, and after how long, a device sends again what the coordinator did not acknowledge
+#: (apscMaxFrameRetries and apscAckWaitDuration of the Zigbee specification).
+_RETRIES: Final = 3
+_ACK_WAIT_US: Final = 1_600_000
 #: From the serial line to the first transmission of a broadcast.
 BROADCAST_CONFIRM_US: Final = 8_000
 
@@ -109,8 +113,15 @@ class RadioMesh:
         return UnicastResult(SUCCESS, arrival_us, arrival_us + self._took_us())
 
     def upstream(self, t_us: int, ieee: int, message: RadioMessage) -> int:
-        """Send from a device to the coordinator; return when it is there, or `NEVER`."""
-        return NEVER if self._lost(t_us) else t_us + self._took_us()
+        """Send from a device to the coordinator; return when it is there, or `NEVER`.
+
+        What is not acknowledged is sent again.
+        """
+        for _ in range(1 + _RETRIES):
+            if not self._lost(t_us):
+                return t_us + self._took_us()
+            t_us += _ACK_WAIT_US
+        return NEVER
 
     def broadcast(
         self, t_us: int, message: RadioMessage, devices: Sequence[int]
