@@ -233,7 +233,7 @@ def emulate(
     raise typer.Exit(serve(EmulateOptions(rig, scenario, seed, memory)))
 
 
-for _name in ("fault", "rig", "tape"):
+for _name in ("bench", "fault", "rig", "tape"):
     # Light: each module imports what it runs when it runs.
     app.add_typer(importlib.import_module(f".commands.apps.{_name}", __package__).app, name=_name)
 

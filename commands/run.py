@@ -134,7 +134,7 @@ def _run(options: RunOptions, report: RunReport) -> None:
             else:
                 _finish_record(result, report)
 
-        setup = setup_of(scenario.rig, scenario)
+        setup = setup_of(scenario.rig, scenario, progress.note)
         if setup is not None and scenario.rig not in NAMED:
             # The record names the rig, not where its file lay.
             scenario = scenario.model_copy(update={"rig": setup.rig.name})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,12 +22,15 @@ class SetupError(Exception):
     """A rig cannot realise a scenario; a line each says why."""
 
 
-def setup_of(rig: str, scenario: Scenario) -> RigSetup | None:
+def setup_of(
+    rig: str, scenario: Scenario, note: Callable[[str], object] = lambda text: None
+) -> RigSetup | None:
     """Return the rig that a name or path stands for, None for `direct`.
 
     Args:
         rig: `direct`, `emulated`, the name of a shipped rig, or the path of a rig file.
         scenario: overrides of the command line are already in it.
+        note: told what a person should know before the run.
 
     Raises:
         SetupError: the rig cannot realise the scenario.
@@ -39,7 +44,7 @@ def setup_of(rig: str, scenario: Scenario) -> RigSetup | None:
         if refusal is not None:
             raise SetupError(refusal)
         return None
-    from ..hil.rigs.check import problems
+    from ..hil.rigs.check import problems, warnings
     from ..hil.rigs.concrete import RigSetup
     from ..scenarios.rigs import UnknownRigError, load_profiles, load_rig
 
@@ -54,4 +59,6 @@ def setup_of(rig: str, scenario: Scenario) -> RigSetup | None:
     found = problems(model, profiles, scenario)
     if found:
         raise SetupError("\n".join(f"rig '{model.name}': {line}" for line in found))
+    for line in warnings(model, profiles, dt.datetime.now(dt.UTC).date(), scenario):
+        note(f"rig '{model.name}': {line}")
     return RigSetup(model, profiles)

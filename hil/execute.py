@@ -70,7 +70,8 @@ class Events:
         if self._broken:
             return
         try:
-            self._writer.event(t_sim_us, kind, **data)
+            # While a rig is opened the clock stands before zero.
+            self._writer.event(max(t_sim_us, 0), kind, **data)
         except RecordError:
             self._broken = True
             raise
@@ -160,6 +161,8 @@ def _drive(
         outcome.end("policy", str(error), error)
     except RigError as error:
         outcome.end("rig", str(error), error)
+        if parts.session is not None:
+            parts.session.failed(error)
     except RecordError as error:
         outcome.end("record", str(error), error)
     except Exception as error:

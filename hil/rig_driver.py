@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -112,6 +113,7 @@ class RigDriver:
         closing: Sequence[Callable[[], Any]],
         reports: bool,
         identity: Callable[[], dict[str, Any]],
+        devices: Mapping[str, ModbusDevice],
         real: RealRig | None = None,
     ) -> None:
         """Join devices.
@@ -129,9 +131,10 @@ class RigDriver:
             closing: what disconnects them, in order; may be coroutines.
             reports: whether loads report their power.
             identity: what the record says about the rig.
+            devices: every Modbus device by its id.
             real: what a real rig has besides; None: nothing in it is real.
         """
-        self._real = real
+        self._devices, self._real = dict(devices), real
         self._events: Events | None = None
         self._clock = clock
         self._grid, self._pv = grid, pv
@@ -162,6 +165,7 @@ class RigDriver:
         """Connect every bus; raises `RigError` when one is not available."""
         for opener in self._opening:
             await self._opened(opener)
+        self._introduce()
         known = self._grid.readings
         corrections = {} if self._real is None else self._real.calibrations
         self._fields = [
@@ -169,6 +173,13 @@ class RigDriver:
             for name, field in FIELD_OF.items()
             if name in known
         ]
+
+    def _introduce(self) -> None:
+        """Have the record keep who each device says it is."""
+        for name, device in self._devices.items():
+            if device.identity is not None and self._events is not None:
+                said = {k: v for k, v in asdict(device.identity).items() if v}
+                self._events.event(0, "device_identity", device=name, **said)
 
     async def _opened(self, opener: Callable[[], Any]) -> None:
         """Connect; once is no proof that nobody is there: a device may be slow after a pause."""

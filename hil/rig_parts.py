@@ -128,11 +128,13 @@ class _Builder:
         self._real: RealRig | None = None
         self._truth_of: TruthOf = "plant"
         self._driver: RigDriver | None = None
+        self._session: RigSession | None = None
 
     def make_real(
         self, seen: Plant, twin: ExportPlant, session: RigSession, experiment: Any
     ) -> Plant:
         """Bind what is real: loads that are measured, and the meter that the truth comes from."""
+        self._session = session
         loads: dict[int, ModbusDevice] = {}
         reporting: set[int] = set()
         for place, actuator in enumerate(self._actuators):
@@ -255,6 +257,7 @@ class _Builder:
             closing=self._closing,
             reports=report_s is not None,
             identity=self._identity,
+            devices=self._links,
             real=self._real,
         )
         return self._driver
@@ -393,15 +396,24 @@ class _Builder:
         return power
 
     def _identity(self) -> dict[str, Any]:
+        """Return what the record says about the rig; of a real one also how it is guarded."""
         rig = self._setup.rig
+        said = {} if self._session is None else self._session.identity()
         return {
+            **said,
             "name": rig.name,
             "station": rig.station,
             "operator": rig.operator,
-            "devices": [device.identity() for device in self._devices],
+            "devices": [self._device_identity(device) for device in self._devices],
             "unpaired": rig.unpaired,
             "truth": self._truth_of,
         }
+
+    def _device_identity(self, device: ConcreteDevice) -> dict[str, Any]:
+        said: dict[str, Any] = device.identity()
+        if device.entry.calibration:
+            said["calibration"] = [c.model_dump(mode="json") for c in device.entry.calibration]
+        return said
 
 
 def _what(actuator: Actuator) -> str:
