@@ -24,6 +24,8 @@ _SAME_UNIT: Final = {
 }
 _LEAST_SHARE: Final = 0.2
 """Experiments stay inside a safe band that is at least this part of the range."""
+_MOST_VOLTAGE_V: Final = 253.0
+"""Highest voltage of the supply (EN 50160): a current takes no more power than with this."""
 _ENABLE: Final = "enabled"
 _LEAST_CURRENT_A: Final = 6.0
 """A charger charges with no less (IEC 61851-1)."""
@@ -67,7 +69,7 @@ class Limits:
 
 
 def limits_of(
-    profile: DeviceProfile, actuator: Actuator, readable: tuple[str, ...], highest: float | None
+    profile: DeviceProfile, actuator: Actuator, readable: tuple[str, ...], highest_w: float | None
 ) -> Limits:
     """Return what may be commanded to an actuator.
 
@@ -75,7 +77,7 @@ def limits_of(
         profile: of the device.
         actuator: of which only range, default and safe band are looked at.
         readable: quantities that can be read.
-        highest: no set-point above this, in the unit of the quantity; None: its own upper end.
+        highest_w: no set-point above this power, W; None: the actuator's own upper end.
 
     Raises:
         ProbeError: nothing shows what it does, or nothing is left to command.
@@ -84,7 +86,9 @@ def limits_of(
     response = next((name for name in candidates if name in readable), None)
     if response is None:
         raise ProbeError(f"{profile.name}: no quantity shows what {actuator.quantity} does")
-    high = actuator.high if highest is None else min(highest, actuator.high)
+    high = actuator.high
+    if highest_w is not None:
+        high = min(high, _setpoint_of(profile, actuator, highest_w))
     low = max(actuator.low, 0.0) if actuator.quantity != "power_setpoint_w" else actuator.low
     if actuator.quantity == "current_setpoint_a":
         low = max(low, _LEAST_CURRENT_A)
@@ -119,3 +123,14 @@ def limits_of(
         danger=actuator.danger,
         leaves_band=leaves,
     )
+
+
+def _setpoint_of(profile: DeviceProfile, actuator: Actuator, power_w: float) -> float:
+    """Return the set-point that makes a power at most, as far as that is known."""
+    rated_w = profile.ratings.power_w
+    if actuator.quantity.endswith("_a"):
+        return power_w / (_MOST_VOLTAGE_V * profile.ratings.phases)
+    if actuator.quantity in {"level", "on"}:
+        # Nothing is known of the load behind it but its rating.
+        return power_w / rated_w if rated_w > 0 and actuator.quantity == "level" else 0.0
+    return power_w

@@ -13,6 +13,7 @@ from wattbench.hil.fingerprint.drift import compare
 from wattbench.hil.fingerprint.limits import limits_of
 from wattbench.hil.fingerprint.probe import ProbeError
 from wattbench.hil.fingerprint.profile import blind, measured, parameters, stated
+from wattbench.scenarios.devices import load_device_profile
 
 QUICK = {"answers": 30, "idle_s": 1.0, "moves": 8, "watchdog_limit_s": 0.0}
 
@@ -117,6 +118,16 @@ def test_set_points_stay_inside_a_wide_safe_band(devices) -> None:
     values = [value for _, value in bench.source.commands]
     assert min(values) >= 500
     assert max(values) <= 2000
+
+
+def test_a_limit_in_watts_holds_for_set_points_in_amperes() -> None:
+    profile = load_device_profile("keba_p30")
+    limits = limits_of(profile, profile.actuators[0], ("power_w", "current_a_a"), 8000.0)
+    assert limits.high == pytest.approx(8000 / (3 * 253))
+    assert limits.low == 6.0
+    assert (limits.enable, limits.safe_quantity, limits.safe_value) == ("enabled", "enabled", 0.0)
+    with pytest.raises(ProbeError, match="too narrow"):
+        limits_of(profile, profile.actuators[0], ("power_w",), 2000.0)
 
 
 def test_passive_commands_nothing(devices) -> None:
