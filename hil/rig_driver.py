@@ -135,6 +135,10 @@ class RigDriver:
             real: what a real rig has besides; None: nothing in it is real.
         """
         self._devices, self._real = dict(devices), real
+        self.alive: Callable[[], None] | None = None
+        """Raises `RigError` when whoever plays the devices has gone; None: it is this process.
+
+        Addresses of the gone are taken by others at once, whose devices may well answer."""
         self._events: Events | None = None
         self._clock = clock
         self._grid, self._pv = grid, pv
@@ -246,6 +250,10 @@ class RigDriver:
 
         The broadcast comes first; refused, nothing goes out by wire either.
         """
+        if self.alive is not None:
+            self.alive()
+        if self.alive is not None:
+            self.alive()
         if self._real is not None:
             self._real.may_write()
         now_us = self._clock.now_us

@@ -74,12 +74,14 @@ def attach(
     assert isinstance(plant, ExportPlant)
     devices = concrete_for(setup, plant)
     effects: Callable[[], Effects] | None = None
+    alive: Callable[[], None] | None = None
     emulated: EmulatedRig | None = None
     where: dict[str, dict[str, Any]] = {}
     seen: Plant = plant
     if world.process is not None:
-        seen = remote = RemotePlant(world.process, clock, plant)
-        effects = remote.effects
+        end_us = to_us(experiment.clock.duration_s)
+        seen = remote = RemotePlant(world.process, clock, plant, end_us)
+        effects, alive = remote.effects, world.process.check
         by_id = {device.id: device for device in devices}
         for endpoint in world.process.endpoints:
             bus = by_id[str(endpoint["device"])].bus.id
@@ -99,7 +101,9 @@ def attach(
         seen = builder.make_real(seen, plant, session, experiment)
     report_s = experiment.edge.device.report_period_s
     refresh_us = to_us(experiment.clock.refresh_s)
-    return seen, builder.driver(effects, refresh_us=refresh_us, report_s=report_s), session
+    driver = builder.driver(effects, refresh_us=refresh_us, report_s=report_s)
+    driver.alive = alive
+    return seen, driver, session
 
 
 class _Builder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
@@ -12,6 +12,8 @@ from ..devices.model import DeviceProfile
 from ..rigs.concrete import RigSetup
 from ..rigs.model import Rig
 
+FOLDER: Final = "wattbench-emulator-"
+"""How the names of folders begin in which a run and its emulator hand over arrays."""
 _FAULTS: TypeAdapter[tuple[FaultConfig, ...]] = TypeAdapter(tuple[FaultConfig, ...])
 
 

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rig import RigError
+from .build import FOLDER
 
 _BUILD_S: Final = 120.0
 """Kernels may have to be compiled first."""
@@ -48,7 +50,7 @@ class EmulatorProcess:
             content: what `worker.build` takes, as plain values.
             profiles: the plant's profile arrays.
         """
-        self._folder = tempfile.TemporaryDirectory(prefix="wattbench-emulator-")
+        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER)
         self._buffer = b""
         place = Path(self._folder.name) / "profiles.npy"
         np.save(place, profiles, allow_pickle=False)
@@ -73,6 +75,12 @@ class EmulatorProcess:
         answer = self.ask("start", zero_ns=zero_ns, factor=factor)
         self.endpoints = answer["endpoints"]
         return zero_ns
+
+    def check(self) -> None:
+        """Raise `RigError` if the process has ended: nothing that it played is there any more."""
+        code = self._process.poll()
+        if code is not None:
+            raise RigError(_ended(code))
 
     def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
         """Ask something and wait for the answer."""
@@ -113,7 +121,7 @@ class EmulatorProcess:
             self._process.stdin.write(line)
             self._process.stdin.flush()
         except OSError as error:
-            raise RigError(f"the process of the emulated devices has ended ({error})") from error
+            raise RigError(_ended(self._process.wait())) from error
 
     def _answer(self, within_s: float) -> dict[str, Any]:
         """Return the next line; one with an `error` is raised."""
@@ -126,8 +134,7 @@ class EmulatorProcess:
                 raise RigError(f"the emulated devices did not answer within {within_s:g} s")
             data = os.read(file, 1 << 16)
             if not data:
-                code = self._process.wait()
-                raise RigError(f"the process of the emulated devices has ended with code {code}")
+                raise RigError(_ended(self._process.wait()))
             self._buffer += data
         line, self._buffer = self._buffer.split(b"\n", 1)
         answer: dict[str, Any] = json.loads(line)
@@ -145,3 +152,9 @@ class EmulatorProcess:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _ended(code: int) -> str:
+    """Return the line about a process that ended by itself, or that a signal ended."""
+    how = f"with code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+    return f"the process of the emulated devices has ended {how}"

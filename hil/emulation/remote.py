@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +12,7 @@ from ...sim.clock import Clock
 from ...sim.edge.meter import MeterReading
 from ...sim.plant import Plant
 from ..real_site import ConnectionLog
+from ..rig import RigError
 from .effects import Effects
 from .process import EmulatorProcess
 
@@ -21,9 +23,14 @@ class RemotePlant:
     It follows the clock by itself, and set-points reach it through its devices only.
     """
 
-    def __init__(self, process: EmulatorProcess, clock: Clock, twin: Plant) -> None:
-        """Ask `process`; what never changes is read off a `twin` that is not simulated."""
+    def __init__(self, process: EmulatorProcess, clock: Clock, twin: Plant, end_us: int) -> None:
+        """Ask `process`; what never changes is read off a `twin` that is not simulated.
+
+        `end_us` is when the run ends: what is asked for then is all that there will be.
+        """
         self._process, self._clock, self._twin = process, clock, twin
+        self._end_us = end_us
+        self._results: _Results | None = None
         self.actuators = twin.actuators
         self.log: ConnectionLog | None = None
         """What a real meter shows of the connection, in place of what is simulated there."""
@@ -34,7 +41,14 @@ class RemotePlant:
         return self._clock.now_us
 
     def advance(self, to_us: int) -> None:
-        """Nothing to do here; `truth` advances the plant to where the clock is."""
+        """Make sure that the plant is there, which advances by itself; at the end, ask for all.
+
+        Raises:
+            RigError: its process has ended, or does not answer.
+        """
+        self._process.check()
+        if to_us >= self._end_us and self._results is None:
+            self._results = self._collected()
 
     def send(self, t_us: int, power_w: NDArray[np.float64]) -> tuple[int, int]:
         """Refuse: set-points go through devices."""
@@ -61,15 +75,34 @@ class RemotePlant:
         self._process.tell("measured", load=load, power_w=power_w)
 
     def effects(self) -> Effects:
-        """Return what set-points have effected."""
-        return Effects.from_plain(self._process.ask("effects"))
+        """Return what set-points have effected; nothing, if there is nobody left to ask."""
+        if self._results is not None:
+            return self._results.effects
+        try:
+            return Effects.from_plain(self._process.ask("effects"))
+        except RigError:
+            return Effects(len(self.actuators))
 
     def truth(self) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-        """Return the truth stream up to now: columns and their units."""
-        columns = self._process.arrays("truth")
+        """Return the truth stream up to now: columns and their units.
+
+        Of a process that has gone nothing is known: the stream is empty. What is returned here, and
+        the effects up to now, are final.
+        """
+        if self._results is None:
+            try:
+                self._results = self._collected()
+            except RigError:
+                self._results = _Results(*self._twin.truth(), Effects(len(self.actuators)))
+        columns = dict(self._results.columns)
         if self.log is not None:
             self.log.overlay(columns)
-        return columns, cast(dict[str, str], self._process.ask("units")["units"])
+        return columns, self._results.units
+
+    def _collected(self) -> _Results:
+        columns = self._process.arrays("truth")
+        units = cast(dict[str, str], self._process.ask("units")["units"])
+        return _Results(columns, units, Effects.from_plain(self._process.ask("effects")))
 
     def meta(self) -> dict[str, Any]:
         """Return what judging needs to know of the plant."""
@@ -78,3 +111,12 @@ class RemotePlant:
     def within_safe_band(self) -> bool:
         """Return whether the truth shows every actuator at its safe value."""
         return bool(self._process.ask("safe")["safe"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """What a run leaves in the process of its plant."""
+
+    columns: dict[str, NDArray[Any]]
+    units: dict[str, str]
+    effects: Effects

@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from ...sim import plant as plants
 from ...sim.clock import WallClock
 from ...sim.edge.config import EdgeConfig
 from ...sim.export.plant import ExportPlant
-from .build import faults_from, setup_from
+from .build import FOLDER, faults_from, setup_from
 from .rig import EmulatedRig
 from .sources import Site
 
@@ -106,6 +108,11 @@ class Worker:
         assert self._clock is not None
         return max(self._clock.now_us, 0)
 
+    def _do_restart(self, zero_ns: int) -> dict[str, Any]:
+        assert self._clock is not None
+        self._clock.restart_at(zero_ns)
+        return {"restarted": True}
+
     def _do_measured(self, load: int, power_w: float) -> None:
         with contextlib.suppress(ValueError):
             self._plant.measured(self._now_us(), load, power_w)
@@ -155,15 +162,26 @@ def _say(content: dict[str, Any]) -> None:
 def main() -> None:
     """Build, serve, end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder: Path | None = None
     try:
-        Worker(json.loads(sys.stdin.readline())).run()
+        content = json.loads(sys.stdin.readline())
+        folder = Path(content["profiles"]).parent
+        Worker(content).run()
     except BrokenPipeError:
+        _forget(folder)
         os._exit(0)
     except Exception as error:
         if os.environ.get("WATTBENCH_TRACEBACK"):
             raise
         _say({"error": f"{type(error).__name__}: {error}"})
         sys.exit(5)
+    _forget(folder)
+
+
+def _forget(folder: Path | None) -> None:
+    """Remove the folder of a run that is over, or that was killed and cannot do it itself."""
+    if folder is not None and folder.name.startswith(FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
