@@ -29,8 +29,9 @@ from ...sim.clock import Clock
 from .. import memory
 from ..wire import Direction, Tap
 from .errors import ModbusError, ModbusLostError, ModbusRefusedError, ModbusSilentError
+from .framing import crc
 from .line import LineSettings, SerialTransport, open_serial
-from .master import RTU_AROUND, ClientCounters, Link, Master
+from .master import ClientCounters, Link, Master
 
 __all__ = [
     "ClientCounters",
@@ -51,6 +52,10 @@ _MBAP: Final = _HEAD.size
 _MAX_LENGTH: Final = 254
 _RTU_BUFFER: Final = 512
 """Bytes without a frame in them that are kept: two of the longest."""
+_BEHIND: Final = 2048
+"""Bytes behind an answer that are looked through for another one."""
+_REFUSAL: Final = 5
+"""Bytes of an exception on a serial line."""
 _TICK_S: Final = 1e-6
 """The clocks' resolution."""
 
@@ -63,7 +68,7 @@ class _Session(Link):
     ) -> None:
         self.why = ""
         self.extra = False
-        """Whether more came with the last answer than belongs to it."""
+        """Whether more came with or after the last answer than belongs to it."""
         self.on_frame: Callable[[Direction, bytes], None] | None = None
         self.on_noise: Callable[[], None] | None = None
         self._client = client
@@ -80,6 +85,13 @@ class _Session(Link):
         context.call_create = self._call_create
         context.trace_connect = self._connection
         self._buffer = b""
+        self._fits: Callable[[bytes], bool] | None = None
+        self._unfit: list[bytes] = []
+        """Answers to the request under way that were passed over."""
+        self._answer = b""
+        """The last answer on a serial line, a whole frame."""
+        self._behind = b""
+        """What came after it."""
         received = self._received_serial if serial else self._received_tcp
         # Past pymodbus's buffer, which is emptied with every request.
         context.data_received = received  # type: ignore[method-assign]
@@ -119,15 +131,24 @@ class _Session(Link):
             if self._buffer and self.on_frame is not None:
                 # What never became a frame.
                 self.on_frame("answer", self._buffer)
-            self._buffer = b""
+            self._buffer = self._behind = self._answer = b""
+            self._unfit.clear()
             self.extra = False
         if self.on_frame is not None:
             self.on_frame("request", frame)
         self._context.transport.write(frame)  # type: ignore[attr-defined]
         return len(frame)
 
-    async def exchange(self, unit: int, pdu: bytes, timeout_s: float) -> bytes:
-        """Send a request; return function and data of the first answer to it.
+    async def exchange(
+        self,
+        unit: int,
+        pdu: bytes,
+        timeout_s: float,
+        fits: Callable[[bytes], bool] | None = None,
+    ) -> bytes:
+        """Send a request; return function and data of the first answer to it that fits.
+
+        Where none fits in time, the last one that does not is returned.
 
         Raises `ModbusLostError`, or `TimeoutError`.
         """
@@ -135,6 +156,7 @@ class _Session(Link):
             raise ModbusError("another request is under way")
         future: asyncio.Future[bytes] = self._loop.create_future()
         self._pending = future
+        self._fits = fits
         self._deadline_s = self._loop.time() + timeout_s
         if self._timer is None or self._timer.when() > self._deadline_s:
             self._arm()
@@ -156,6 +178,8 @@ class _Session(Link):
             return
         if self._loop.time() < self._deadline_s - _TICK_S:
             self._arm()
+        elif self._unfit and not self._pending.done():
+            self._pending.set_result(self._unfit.pop())
         else:
             self._fail(TimeoutError())
 
@@ -196,28 +220,51 @@ class _Session(Link):
         self._buffer = data[begin:]
 
     def _received_serial(self, data: bytes) -> None:
-        """Take one frame, with whatever is around it; keep what is not one yet."""
-        if self._pending is None or self._pending.done():
+        """Take the frames of what has come, with whatever is around them; keep the rest."""
+        pending = self._pending
+        if pending is None or pending.done():
             # After an answer, or for nobody.
             self.extra = True
+            self._behind = (self._behind + data)[:_BEHIND]
             if self.on_frame is not None:
                 self.on_frame("answer", data)
             if self.on_noise is not None:
                 self.on_noise()
             return
         data = (self._buffer + data)[-_RTU_BUFFER:]
-        try:
-            used, unit, _, pdu = self._framer.decode(data)
-        except Exception:
-            # What it cannot decode may raise anything; it must not reach the event loop.
-            used, unit, pdu = len(data), -1, b""
-        self._buffer = data[used:]
-        if used == 0:
-            return
-        if self.on_frame is not None:
-            self.on_frame("answer", data[:used])
-        self.extra = len(data) != len(pdu) + RTU_AROUND
-        self._take(unit, 0, pdu)
+        while data and not pending.done():
+            try:
+                used, unit, _, pdu = self._framer.decode(data)
+            except Exception:
+                # What it cannot decode may raise anything; it must not reach the event loop.
+                used, unit, pdu = len(data), -1, b""
+            if used == 0:
+                break
+            # It takes whatever is behind a frame along with it.
+            frame = self._framer.encode(pdu, unit, 0) if pdu else data
+            end = data.find(frame) + len(frame)
+            self._answer, self._behind = frame, data[end:]
+            self._take(unit, 0, pdu)
+            if pending.done():
+                self.extra = len(data) != len(frame)
+                end = len(data)
+            if self.on_frame is not None:
+                self.on_frame("answer", data[:end])
+            data = data[end:]
+        self._buffer = data
+
+    @property
+    def another(self) -> bool:
+        """Whether an answer came after the last one that says something else (serial lines)."""
+        behind, answer, fits = self._behind, self._answer, self._fits
+        return any(
+            frame[:1] == answer[:1]
+            and frame != answer
+            and crc(frame) == 0
+            and (fits is None or fits(frame[1:-2]))
+            for size in (len(answer), _REFUSAL)
+            for frame in (behind[at : at + size] for at in range(len(behind) - size + 1))
+        )
 
     def _take(self, unit: int, number: int, pdu: bytes) -> None:
         """Take function and data of a frame if they answer the request that is under way."""
@@ -225,6 +272,10 @@ class _Session(Link):
         if not pdu or unit != self._unit or number != self._number:
             self._counters.unusable += 1
         elif pending is not None and not pending.done():
+            if self._fits is not None and not self._fits(pdu):
+                self._unfit.append(pdu)
+                return
+            self._counters.unusable += len(self._unfit)
             pending.set_result(pdu)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, Protocol
 
 from ...sim.clock import US_PER_S, Clock, to_us
@@ -44,7 +45,7 @@ class Link(Protocol):
     why: str
     """Why it could not be opened."""
     extra: bool
-    """Whether more came with the last answer than belongs to it (serial lines)."""
+    """Whether more came with or after the last answer than belongs to it (serial lines)."""
     on_frame: Callable[[Direction, bytes], None] | None
     on_noise: Callable[[], None] | None
     """Is called when bytes come that nobody waits for (serial lines)."""
@@ -52,6 +53,10 @@ class Link(Protocol):
     @property
     def alive(self) -> bool:
         """Whether the connection stands, as far as this end knows."""
+
+    @property
+    def another(self) -> bool:
+        """Whether an answer came after the last one that says something else (serial lines)."""
 
     async def open(self) -> bool:
         """Connect; False: `why` says why not."""
@@ -62,8 +67,17 @@ class Link(Protocol):
     def send(self, unit: int, pdu: bytes) -> int:
         """Write a request; return how many bytes it is. Raises `ModbusLostError`."""
 
-    async def exchange(self, unit: int, pdu: bytes, timeout_s: float) -> bytes:
+    async def exchange(
+        self,
+        unit: int,
+        pdu: bytes,
+        timeout_s: float,
+        fits: Callable[[bytes], bool] | None = None,
+    ) -> bytes:
         """Send a request; return function and data of the answer to it.
+
+        On a serial line answers that do not fit are passed over; the last of them is returned
+        where none that fits comes in time.
 
         Raises `ModbusLostError`, or `TimeoutError`.
         """
@@ -231,9 +245,19 @@ class Master:
         size = request.size + RTU_AROUND if request.size else _RTU_FRAME
         wire_s = quiet.wire_us(len(request.pdu) + RTU_AROUND, size) / US_PER_S
         fits = False
+        sent_us = self._clock.now_us
         try:
-            answer = await link.exchange(unit, request.pdu, timeout_s + wire_s)
+            answer = await link.exchange(
+                unit, request.pdu, timeout_s + wire_s, partial(requests.fits, request)
+            )
             requests.check(request, answer)
+            until_us = quiet.doubt_us(
+                sent_us, len(request.pdu) + RTU_AROUND, len(answer) + RTU_AROUND
+            )
+            if until_us is not None:
+                await self._clock.sleep_until(until_us)
+            if link.extra and link.another:
+                raise ModbusError(f"{request.what}: two answers came that differ")
             fits = True
         except ModbusRefusedError:
             fits = True

@@ -3,7 +3,9 @@
 Modbus RTU has no transaction number: an answer is known by its unit, its function and its length
 alone. So an answer that comes after its time-out could be taken for that to the next request of
 the same kind. `Quiet` keeps such requests apart until the late answer has come, or may not come
-any more, and lets the line fall silent after anything that was not expected.
+any more, and lets the line fall silent after anything that was not expected. For a while after
+that, and where an answer comes sooner than its bytes can have, the true one may be still to come:
+`Quiet` says how long to listen for it.
 
 Source of the times: MODBUS over Serial Line V1.02, 2.4.1 and 2.5.1.1 (modbus.org).
 """
@@ -21,6 +23,12 @@ FLUSH_US: Final = 20_000
 """Silence that ends whatever was on the line: what a master can tell apart for certain."""
 _TURNAROUND_US: Final = 100_000
 """What units are given to act on a broadcast, which nobody answers."""
+_WARY_US: Final = 10_000_000
+"""For how long after anything unexpected no answer is trusted at once."""
+_MARGIN_US: Final = 100_000
+"""What an answer may come later than the slowest one so far."""
+_LONGEST_US: Final = 150_000
+"""What is waited for a second answer because of slow ones at most; a bus must not starve."""
 
 _Kind = tuple[int, bytes, int]
 
@@ -36,6 +44,12 @@ class Quiet:
         self._heard_us = clock.now_us
         self._noisy = False
         self._late: dict[_Kind, int] = {}
+        self._wary_us: int | None = None
+        """Until when no answer is trusted at once."""
+        self._paced: bool | None = None
+        """Whether bytes take their time; many a pseudo terminal passes them on at once."""
+        self._slowest_us = 0
+        """Longest time an answer took besides that of the bytes."""
 
     def wire_us(self, request: int, answer: int) -> int:
         """Return what frames of so many bytes take, adapters that collect bytes included."""
@@ -46,8 +60,27 @@ class Quiet:
         """Bytes came that nobody waited for."""
         self._heard_us = self._clock.now_us
         self._noisy = True
+        self._wary_us = self._heard_us + _WARY_US
         # What was late has most likely come with them.
         self._late.clear()
+
+    def doubt_us(self, sent_us: int, request: int, answer: int) -> int | None:
+        """Return until when another answer may come that is the true one, None: this one is it.
+
+        `request` and `answer` are the sizes of the frames; the answer has just come.
+        """
+        now_us = self._clock.now_us
+        wire_us = self._settings.duration_us(request + answer)
+        too_soon = now_us - sent_us < wire_us
+        if self._paced is None:
+            self._paced = not too_soon
+        wary = self._wary_us is not None and now_us < self._wary_us
+        if not wary and not (too_soon and self._paced):
+            took_us = min(now_us - sent_us - wire_us, _LONGEST_US)
+            self._slowest_us = max(self._slowest_us, took_us)
+            return None
+        wait_us = self.wire_us(request, answer) + self._slowest_us + _MARGIN_US
+        return max(sent_us + wait_us, now_us + FLUSH_US)
 
     def answered(self, unit: int, *, clean: bool) -> None:
         """An answer is complete; not clean: more came with it than belongs to it."""

@@ -98,6 +98,13 @@ def check(request: Request, answer: bytes) -> None:
         )
 
 
+def fits(request: Request, answer: bytes) -> bool:
+    """Return whether an answer may be that to a request, a refusal included."""
+    if len(answer) == 2 and answer[0] == request.pdu[0] | 0x80:
+        return True
+    return answer.startswith(request.prefix) and request.size in {0, len(answer)}
+
+
 def bits(answer: bytes, count: int) -> list[bool]:
     """Return the bits of an answer to `read_bits`."""
     packed = int.from_bytes(answer[2:], "little")

@@ -20,7 +20,6 @@ _SPEC.loader.exec_module(fault_table)
 #: Where the protocol itself has nothing that would tell a wrong value from a right one.
 CANNOT_BE_TOLD = {
     ("tcp", "any byte corrupt, every tenth"),  # no check sum
-    ("rtu", "babble: old answers"),  # no transaction id
 }
 CASES = [
     pytest.param(bus_kind, title, kind, parameters, id=f"{bus_kind}, {title}")
