@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from zoneinfo import ZoneInfo
@@ -127,6 +127,8 @@ class Parts:
     """A real rig's lock, lease and guardian; None: nothing in it is real."""
     tape: RunTape | None = None
     """Takes every frame; None: nothing is recorded, or there are no frames."""
+    begin: Callable[[], None] = lambda: None
+    """Called when the rig is open: the run's time begins."""
 
 
 def loop_settings(clock: ClockSettings) -> LoopSettings:
@@ -187,7 +189,8 @@ def assemble(
         start_utc = experiment.start_utc()
         tape = RunTape(header_of(setup, plant.actuators, start_utc, clock.mode, about))
     plant, driver, session = attach(experiment, setup, world, plant, seed, tape)
-    return Parts(clock, plant, agent, driver, log, settings, agent.safe_w, session, tape)
+    common = clock, plant, agent, driver, log, settings, agent.safe_w
+    return Parts(*common, session, tape, world.begin)
 
 
 def build_loop(

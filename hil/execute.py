@@ -125,6 +125,7 @@ async def _work(parts: Parts, loop: ControlLoop, folder: Path) -> None:
     await parts.driver.open()
     if rig is not None:
         rig.arm()
+    parts.begin()
     late_s = parts.clock.now_us / US_PER_S
     if late_s > _LATE_S:
         raise RigError(f"opening the rig took {late_s:.1f} s longer than a run allows for")

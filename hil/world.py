@@ -14,6 +14,7 @@ With devices a run is preceded by a while in which they are opened: its clock be
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ from .rig import RigError
 from .rigs.concrete import RigSetup
 
 VIRTUAL_LEAD_S: Final = 30.0
-WALL_LEAD_S: Final = 6.0
-"""What opening a rig may take."""
+WALL_LEAD_S: Final = 60.0
+"""What opening a rig may take; on the wall clock the run begins as soon as it is open."""
+_START_S: Final = 0.2
+"""From an open rig to the first tick."""
 MOST_FACTOR: Final = 20.0
 """Time-outs of clients are in simulated seconds; faster than this, devices would miss them."""
 
@@ -39,6 +42,15 @@ class World:
 
     clock: VirtualClock | WallClock
     process: EmulatorProcess | None = None
+
+    def begin(self) -> None:
+        """Let the run begin now that its rig is open: what is left of the lead is skipped."""
+        clock = self.clock
+        if isinstance(clock, WallClock) and clock.now_us < -to_us(_START_S):
+            zero_ns = time.monotonic_ns() + round(_START_S * 1e9 / clock.factor)
+            clock.restart_at(zero_ns)
+            if self.process is not None:
+                self.process.ask("restart", zero_ns=zero_ns)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ import selectors
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
+from heapq import heappush
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar, TypeVarTuple
 
@@ -93,6 +94,18 @@ def to_us(seconds: float) -> int:
     return round(seconds * US_PER_S)
 
 
+class _Event:
+    """As little of an event as SimPy's queue needs: there are a dozen in every simulated second."""
+
+    __slots__ = ("argument", "callbacks")
+
+    _ok = True
+
+    def __init__(self, callbacks: tuple[Callable[[_Event], None]], argument: Any) -> None:
+        self.callbacks = callbacks
+        self.argument = argument
+
+
 class _Queue(simpy.Environment):
     """The queue of events; its time is an integer number of microseconds."""
 
@@ -101,11 +114,32 @@ class _Queue(simpy.Environment):
         """Time of the event that takes place."""
         return self._now  # type: ignore[return-value]  # only integers are ever queued
 
-    def at(self, t_us: int, callback: Callable[[Any], None]) -> None:
-        """Call `callback(event)` at `t_us`, or at once behind what is due if that has passed."""
-        delay_us = int(t_us) - self._now
-        event = simpy.events.Timeout(self, delay_us if delay_us > 0 else 0)
-        event.callbacks.append(callback)
+    def at(self, t_us: int, callbacks: tuple[Callable[[_Event], None]], argument: Any) -> None:
+        """Let an event take place at `t_us`, or at once behind what is due if that has passed."""
+        now_us = self._now
+        at_us = int(t_us) if t_us > now_us else now_us
+        event: Any = _Event(callbacks, argument)
+        heappush(self._queue, (at_us, simpy.core.NORMAL, next(self._eid), event))
+
+
+def _calls(event: _Event) -> None:
+    event.argument()
+
+
+def _wakes(event: _Event) -> None:
+    future: asyncio.Future[None] = event.argument
+    if not future.done():
+        future.set_result(None)
+
+
+def _runs(event: _Event) -> None:
+    # As asyncio would: events take place when nothing is ready, so it would be the next to run.
+    handle: Any = event.argument
+    if not handle._cancelled:
+        handle._run()
+
+
+_CALLS, _WAKES, _RUNS = (_calls,), (_wakes,), (_runs,)
 
 
 class _Selector(selectors.SelectSelector):
@@ -129,10 +163,14 @@ class _Selector(selectors.SelectSelector):
 
 class _VirtualSelector(_Selector):
     def select(self, timeout: float | None = None) -> _Ready:
+        """Let events take place until one makes something ready, or the loop is to stop."""
         if timeout is not None:
             return []
+        loop: Any = self.loop
+        ready, step = loop._ready, self.queue.step
         try:
-            self.queue.step()
+            while not ready and not loop._stopping:
+                step()
         except simpy.core.EmptySchedule:
             raise self.deadlock(self.queue.now_us) from None
         return []
@@ -193,16 +231,15 @@ class _Loop(asyncio.SelectorEventLoop):
     ) -> asyncio.TimerHandle:
         """Queue a timer; `when` is rounded to the nearest microsecond."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-
-        def due(_event: object) -> None:
-            if not handle.cancelled():
-                self._ready.append(handle)  # type: ignore[attr-defined]
-
-        self._queue.at(to_us(when), due)
+        self._queue.at(round(when * US_PER_S), _RUNS, handle)
         return handle
 
 
 class _VirtualLoop(_Loop):
+    def time(self) -> float:
+        """Return the simulated time in seconds."""
+        return self._queue._now * 1e-6
+
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
@@ -226,21 +263,12 @@ class _BaseClock:
     async def sleep_until(self, t_us: int) -> None:
         """Return at `t_us`, or after the events already due when that has passed."""
         future = self._loop.create_future()
-
-        def wake(_event: object) -> None:
-            if not future.done():
-                future.set_result(None)
-
-        self._queue.at(t_us, wake)
+        self._queue.at(t_us, _WAKES, future)
         await future
 
     def schedule(self, t_us: int, callback: Callable[[], object]) -> None:
         """Call `callback()` at `t_us`; what it raises ends `run`."""
-
-        def due(_event: object) -> None:
-            callback()
-
-        self._queue.at(t_us, due)
+        self._queue.at(t_us, _CALLS, callback)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end and return its result; may be called again.
@@ -313,7 +341,7 @@ class VirtualClock(_BaseClock):
     @property
     def now_us(self) -> int:
         """Microseconds of simulated time: the time of the event that takes place."""
-        return self._queue.now_us
+        return self._queue._now  # type: ignore[return-value]  # only integers are ever queued
 
 
 class WallClock(_BaseClock):
@@ -344,6 +372,15 @@ class WallClock(_BaseClock):
         if self._zero_ns is None:
             return self._start_us
         return int((time.monotonic_ns() - self._zero_ns) * self.factor) // 1000
+
+    def restart_at(self, zero_ns: int) -> None:
+        """Let time be 0 at another instant of the monotonic clock, earlier than it would have been.
+
+        What was queued for times that are thereby over takes place at once.
+        """
+        if self._zero_ns is not None and zero_ns > self._zero_ns:
+            raise ClockError("a clock cannot be put back")
+        self._zero_ns = zero_ns
 
     @property
     def zero_ns(self) -> int | None:

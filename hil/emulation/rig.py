@@ -214,7 +214,9 @@ class EmulatedRig:
                     f"device '{device.id}': unit {device.unit} is taken on bus '{bus.id}'; "
                     "allowed: another unit, or a bus of its own"
                 )
-            emulated = EmulatedDevice(device.profile, self.source(device), self.clock)
+            emulated = EmulatedDevice(
+                device.profile, self.source(device), self.clock, serial=self._serial(device)
+            )
             self.units[device.id] = units[device.unit] = emulated
         first = devices[0].profile.modbus
         assert first is not None
@@ -237,6 +239,14 @@ class EmulatedRig:
         self.targets.add_bus(bus.id, bus.kind, connect=self._connector(bus.id, server.protocol))
         for device in devices:
             self.targets.add_device(device.id, bus.id, device.unit, self.units[device.id])
+
+    def _serial(self, device: ConcreteDevice) -> str:
+        """Return a device's serial number: no two of a rig have the same one."""
+        if device.entry.serial is not None:
+            return device.entry.serial
+        own = device.profile.identity.serial
+        alike = [one for one in self.devices if one.profile.name == device.profile.name]
+        return _counted(own, alike.index(device))
 
     def _add_mesh(self, bus: ZnpBus, devices: Sequence[ConcreteDevice]) -> None:
         memory = None if self._memory is None else self._memory / f"{bus.id}.json"
@@ -271,6 +281,14 @@ class EmulatedRig:
             assert isinstance(bus, ModbusTcpBus)
             host, port = await server.serve_tcp(bus.host, bus.port)
         return {"host": host, "port": port}
+
+
+def _counted(serial: str, number: int) -> str:
+    """Return a serial number `number` further on."""
+    digits = len(serial) - len(serial.rstrip("0123456789"))
+    if number == 0 or digits == 0:
+        return serial if number == 0 else f"{serial}-{number}"
+    return f"{serial[:-digits]}{int(serial[-digits:]) + number:0{digits}d}"
 
 
 def line_settings(bus: ModbusRtuBus) -> LineSettings:

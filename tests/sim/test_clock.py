@@ -240,3 +240,13 @@ def test_wall_time_may_begin_before_zero() -> None:
 async def _woken_at(clock: WallClock, t_us: int) -> int:
     await clock.sleep_until(t_us)
     return clock.now_us
+
+
+def test_wall_clock_restarts_earlier_but_is_never_put_back() -> None:
+    with WallClock(start_us=-60_000_000) as clock:
+        clock.run(_woken_at(clock, -59_990_000))
+        clock.restart_at(time.monotonic_ns() + 5_000_000)
+        assert -10_000 < clock.now_us < 1_000_000
+        assert clock.run(_woken_at(clock, 0)) >= 0
+        with pytest.raises(ClockError, match="put back"):
+            clock.restart_at(time.monotonic_ns() + 60_000_000_000)
