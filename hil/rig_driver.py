@@ -252,8 +252,6 @@ class RigDriver:
         """
         if self.alive is not None:
             self.alive()
-        if self.alive is not None:
-            self.alive()
         if self._real is not None:
             self._real.may_write()
         now_us = self._clock.now_us
