@@ -23,6 +23,10 @@ from ...sim import plant as plants
 from ...sim.clock import WallClock
 from ...sim.edge.config import EdgeConfig
 from ...sim.export.plant import ExportPlant
+from ..modbus.line import LineError
+from ..modbus.server import ServeError
+from ..rig import RigError
+from ..wirefaults.targets import FaultTargetError
 from .build import FOLDER, faults_from, setup_from
 from .rig import EmulatedRig
 from .sources import Site
@@ -77,11 +81,7 @@ class Worker:
             faults=faults_from(content["faults"]),
         )
         self._rig = rig
-        try:
-            endpoints = await rig.serve()
-        except OSError as error:
-            _say({"error": str(error)})
-            return
+        endpoints = await rig.serve()
         _say({"endpoints": [endpoint.as_dict() for endpoint in endpoints]})
         loop = asyncio.get_running_loop()
         reader = _Lines(self._line, self._end.set)
@@ -170,6 +170,9 @@ def main() -> None:
     except BrokenPipeError:
         _forget(folder)
         os._exit(0)
+    except (RigError, FaultTargetError, ServeError, LineError, OSError) as error:
+        _say({"error": str(error)})
+        sys.exit(5)
     except Exception as error:
         if os.environ.get("WATTBENCH_TRACEBACK"):
             raise
