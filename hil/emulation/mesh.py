@@ -144,19 +144,8 @@ class EmulatedMesh:
         served = site is not None and any(device.serves for device in devices)
         radio = PlantMesh(site, rig.seed) if served and site is not None else None
         self.network = Network(clock, mesh=radio, seed=rig.seed)
-        self.coordinator = ZnpCoordinator(
-            clock,
-            self.network,
-            memory,
-            ieee=_coordinator_ieee(bus.id),
-            bus=bus.id,
-            faults=faults,
-            tap=tap,
-            seed=rig.seed,
-        )
         self.devices: dict[str, EndDevice] = {}
         self._sticky: dict[str, StickySource] = {}
-        self.coordinator_faults = CoordinatorFaults(self.coordinator)
         self._server: asyncio.Server | None = None
         self._pty: PtyPort | None = None
         for device in devices:
@@ -175,6 +164,18 @@ class EmulatedMesh:
                 radio.heaters[ieee] = device.slot, heard, end_device
             self.devices[device.id] = end_device
             self.network.add(end_device)
+        # After its devices: what it remembers of them is theirs from the beginning.
+        self.coordinator = ZnpCoordinator(
+            clock,
+            self.network,
+            memory,
+            ieee=_coordinator_ieee(bus.id),
+            bus=bus.id,
+            faults=faults,
+            tap=tap,
+            seed=rig.seed,
+        )
+        self.coordinator_faults = CoordinatorFaults(self.coordinator)
         if radio is not None:
             self._commission(rig.seed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from ..wirefaults.targets import FaultTargets
 from .mesh import EmulatedMesh
 from .sources import Site, source_of
 
+_DIGITS: Final = re.compile(r"[0-9]+")
 PARITIES: Final[Mapping[Parity, Any]] = {"none": "N", "even": "E", "odd": "O"}
 
 
@@ -109,6 +111,11 @@ class EmulatedRig:
         self.name = setup.rig.name
         self.clock, self.site, self.seed = clock, site, seed
         self._memory = memory
+        if memory is not None:
+            try:
+                memory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise RigError(f"{memory}: no memory can be kept there: {error.strerror}") from error
         found = concrete(setup) if site is None else concrete_for(setup, site.plant)
         self.devices: tuple[ConcreteDevice, ...] = tuple(d for d in found if d.emulated)
         bus_faults = needs_bytes(faults)
@@ -284,11 +291,18 @@ class EmulatedRig:
 
 
 def _counted(serial: str, number: int) -> str:
-    """Return a serial number `number` further on."""
-    digits = len(serial) - len(serial.rstrip("0123456789"))
-    if number == 0 or digits == 0:
-        return serial if number == 0 else f"{serial}-{number}"
-    return f"{serial[:-digits]}{int(serial[-digits:]) + number:0{digits}d}"
+    """Return a serial number `number` further on, of the same length where it has digits.
+
+    What counts up is the last run of digits: a register's text takes no more characters.
+    """
+    if number == 0:
+        return serial
+    runs = list(_DIGITS.finditer(serial))
+    if not runs:
+        return f"{serial}-{number}"
+    begin, end = runs[-1].span()
+    counted = (int(serial[begin:end]) + number) % 10 ** (end - begin)
+    return f"{serial[:begin]}{counted:0{end - begin}d}{serial[end:]}"
 
 
 def line_settings(bus: ModbusRtuBus) -> LineSettings:
