@@ -115,7 +115,8 @@ class EmulatedRig:
             try:
                 memory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise RigError(f"{memory}: no memory can be kept there: {error.strerror}") from error
+                why = error.strerror or error
+                raise RigError(f"{memory}: no memory can be kept there: {why}") from error
         found = concrete(setup) if site is None else concrete_for(setup, site.plant)
         self.devices: tuple[ConcreteDevice, ...] = tuple(d for d in found if d.emulated)
         bus_faults = needs_bytes(faults)
