@@ -73,21 +73,21 @@ class Expiries:
         tolerance = self._mover.tolerance()
         level = self._mover.settled(up)
         limit_us = to_us(self._mover.plan.watchdog_limit_s)
-        fell_us = 0
+        fell_us: int | None = None
 
         def over(seen: list[Exchange]) -> bool:
             nonlocal fell_us
             now_us = seen[-1].received_us
-            if fell_us == 0 and abs(seen[-1].value - level) > 2 * tolerance:
+            if fell_us is None and abs(seen[-1].value - level) > 2 * tolerance:
                 fell_us = now_us
-            if fell_us:
+            if fell_us is not None:
                 return now_us - fell_us >= to_us(self._mover.still_s + self._ramp.high)
             return now_us - command.sent_us >= limit_us
 
         seen = await experiments.watch(
             self._mover.probe, self._mover.pace, self._mover.limits.response, over
         )
-        if not fell_us:
+        if fell_us is None:
             return None
         series = experiments.series_of(seen, command.sent_us)
         floor = float(np.mean([r.value for r in seen[-3:]]))

@@ -39,6 +39,8 @@ class BackOff:
         return to_us(min(self.first_s * self.factor ** min(beyond - 1, 60), self.most_s))
 
 
+_ALWAYS: Final = -(1 << 61)
+"""Before any time: clocks may begin before zero."""
 DEVICE_BACK_OFF: Final = BackOff()
 CONNECT_BACK_OFF: Final = BackOff(allowed=1, first_s=0.25, most_s=5.0)
 _ALONE_US: Final = 2 * US_PER_S
@@ -82,9 +84,9 @@ class Seat:
     counters: SeatCounters = field(default_factory=SeatCounters)
     failures: int = 0
     """Requests without answer in a row."""
-    retry_us: int = 0
+    retry_us: int = _ALWAYS
     """Until when it is left alone."""
-    free_us: int = 0
+    free_us: int = _ALWAYS
     """From when on it takes the next request."""
     asked_us: int | None = None
     """When it was last asked; None: never."""
@@ -116,7 +118,7 @@ class ModbusBus:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_us = 0
         self._connect_failures = 0
-        self._connect_us = 0
+        self._connect_us = _ALWAYS
         self._closed = False
 
     @property
@@ -224,7 +226,7 @@ class ModbusBus:
             if refusal.unreached:
                 self._silent(seat)
             else:
-                seat.failures = seat.retry_us = 0
+                seat.failures, seat.retry_us = 0, _ALWAYS
             raise
         except ModbusError:
             counters.unusable += 1
@@ -232,8 +234,8 @@ class ModbusBus:
         finally:
             if seat.min_gap_us:
                 seat.free_us = self._clock.now_us + seat.min_gap_us
-        seat.failures = seat.retry_us = 0
-        self._connect_failures = self._connect_us = 0
+        seat.failures, seat.retry_us = 0, _ALWAYS
+        self._connect_failures, self._connect_us = 0, _ALWAYS
         counters.answers += 1
         took_us = counters.latency_us = self._clock.now_us - begin_us
         counters.latency_sum_us += took_us
@@ -256,14 +258,14 @@ class ModbusBus:
         return self.client.line is not None or seat.failures > self._back_off.allowed
 
     def _troubled(self, seat: Seat) -> bool:
-        return self._closed or seat.retry_us != 0 or self._connect_us != 0
+        return self._closed or seat.retry_us != _ALWAYS or self._connect_us != _ALWAYS
 
     def _check(self, seat: Seat) -> None:
         """Raise if nothing may be sent to a device now."""
         name = self.client.name
         if self._closed:
             raise ModbusLostError(f"{name}: closed")
-        if seat.retry_us or self._connect_us:
+        if seat.retry_us != _ALWAYS or self._connect_us != _ALWAYS:
             now_us = self._clock.now_us
             if seat.retry_us > now_us:
                 seat.counters.paused += 1

@@ -92,7 +92,7 @@ class ModbusDevice:
         self._first_timeout_s = max(self._timeout_s, 1.5 * timing.first_answer_s)
         self._idle_us = to_us(0.9 * timing.idle_s) if timing.first_answer_s > 0 else None
         self._command_gap_us = to_us(timing.min_command_gap_s)
-        self._command_us = 0
+        self._command_us = DUE
         self._on_event = on_event
         self._fields: FieldMap | None = None
         self._readers: tuple[BlockReader, ...] = ()

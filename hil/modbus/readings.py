@@ -17,7 +17,7 @@ from .requests import bits
 Quality = Literal["good", "stale", "missing", "out_of_range"]
 NEVER: Final = -1
 DUE: Final = -(1 << 61)
-"""Before any time."""
+"""Before any time: clocks may begin before zero."""
 FOREVER_US: Final = 1 << 62
 _EARLY_US: Final = 50_000
 """How much earlier than its period a read may come, at most a tenth of it."""

@@ -53,9 +53,9 @@ class TcpSession(Session, asyncio.BufferedProtocol):
         self._fast = True
         """Whether a read request that came in one piece may be answered on the spot."""
         self._rest = b""
-        self._begun_us = -1
-        """Since when the frame that is there in part is coming; -1: there is none."""
-        self._deadline_us = -1
+        self._begun_us: int | None = None
+        """Since when the frame that is there in part is coming; None: there is none."""
+        self._deadline_us: int | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._stall_us = 0
         self._busy = False
@@ -234,10 +234,10 @@ class TcpSession(Session, asyncio.BufferedProtocol):
         queue cancelled ones would pile up when every byte of a flood sets one anew.
         """
         if not partial:
-            self._begun_us = self._deadline_us = -1
+            self._begun_us = self._deadline_us = None
             return
         now_us = self._server.clock.now_us
-        if self._begun_us < 0:
+        if self._begun_us is None:
             self._begun_us = now_us
         due_us = self._begun_us + _IMPLAUSIBLE_US
         if self._plausible():
@@ -255,7 +255,7 @@ class TcpSession(Session, asyncio.BufferedProtocol):
 
     def _look(self) -> None:
         self._stall = None
-        if self._deadline_us < 0 or self._transport is None:
+        if self._deadline_us is None or self._transport is None:
             return
         if self._server.clock.now_us < self._deadline_us:
             self._look_at(self._deadline_us)

@@ -126,7 +126,9 @@ class Bench:
         return raised
 
 
-def run(use, some: DeviceProfile | None = None, *, opened: bool = True, **options):
+def run(
+    use, some: DeviceProfile | None = None, *, opened: bool = True, begin_us: int = 0, **options
+):
     """Let `use(bench)` work with an opened driver."""
 
     async def main():
@@ -137,7 +139,7 @@ def run(use, some: DeviceProfile | None = None, *, opened: bool = True, **option
         bench.driver.close()
         return result
 
-    with VirtualClock() as clock:
+    with VirtualClock(begin_us) as clock:
         return clock.run(main())
 
 
@@ -437,6 +439,21 @@ def test_commands_keep_the_devices_pause() -> None:
         assert len(bench.source.commands) == 1
 
     run(too_long, profile(timing={"min_command_gap_s": 30.0}))
+
+
+def test_a_clock_that_begins_before_zero_makes_nothing_wait() -> None:
+    """Rigs are opened before a run begins."""
+
+    async def use(bench):
+        assert bench.clock.now_us < -29 * S
+        await bench.driver.poll(bench.clock.now_us)
+        await bench.driver.write("power_setpoint_w", 100.0)
+        assert bench.clock.now_us < -28 * S
+        with pytest.raises(CommandError, match="too soon"):
+            await bench.driver.write("power_setpoint_w", 200.0)
+
+    timing = {"min_gap_s": 0.01, "min_command_gap_s": 20.0}
+    run(use, profile(timing=timing), begin_us=-30 * S)
 
 
 def test_requests_keep_the_devices_pause() -> None:

@@ -22,7 +22,7 @@ READ = requests.read("holding", 0, 10)
 PROBE = requests.read("holding", 0, 1)
 
 
-def run(kit, use, *, units=(1, 2, 3), hold_us: int = 0, line=None, **options):
+def run(kit, use, *, units=(1, 2, 3), hold_us: int = 0, line=None, begin_us=0, **options):
     """Let `use(bus, clock, banks, server)` share a bus of units."""
     banks = {unit: kit.Bank(hold_us=hold_us) for unit in units}
 
@@ -37,7 +37,7 @@ def run(kit, use, *, units=(1, 2, 3), hold_us: int = 0, line=None, **options):
         bus.close()
         return result
 
-    with VirtualClock() as clock:
+    with VirtualClock(begin_us) as clock:
         return clock.run(main())
 
 
@@ -81,6 +81,30 @@ def test_a_device_that_wants_pauses_does_not_hold_up_the_others(kit) -> None:
         assert asked(banks[2]) == [20_000 + 10_000 * k for k in range(100)]
 
     run(kit, use, hold_us=10_000)
+
+
+def test_before_zero_nobody_waits_and_only_the_dead_are_left_alone(kit) -> None:
+    async def use(bus, clock, banks, server):
+        living, dead = bus.join(1, min_gap_s=0.1), bus.join(9)
+        await bus.ask(living, READ)
+        for _ in range(3):
+            with pytest.raises(ModbusSilentError):
+                await bus.ask(dead, READ)
+        with pytest.raises(ModbusPausedError):
+            await bus.ask(dead, READ)
+        await bus.ask(living, READ)
+        assert clock.now_us < -25 * S
+        # An address that takes no connection is tried again before zero too.
+        server.switch(False)
+        for _ in range(4):
+            with pytest.raises((ModbusLostError, ModbusPausedError)):
+                await bus.ask(living, READ)
+        server.switch(True)
+        await clock.sleep_until(-15 * S)
+        await bus.ask(living, READ)
+        assert clock.now_us < -14 * S
+
+    run(kit, use, begin_us=-30 * S)
 
 
 def test_a_shorter_pause_that_comes_later_is_not_waited_for_as_long(kit) -> None:

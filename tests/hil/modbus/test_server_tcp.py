@@ -38,9 +38,11 @@ def split(data: bytes) -> list[bytes]:
     return frames
 
 
-def exchange(server_of, *pieces: bytes, pause_s: float = 0.0) -> tuple[bytes, bool]:
+def exchange(
+    server_of, *pieces: bytes, pause_s: float = 0.0, begin_us: int = 0
+) -> tuple[bytes, bool]:
     """Send pieces in virtual time; return what came back and whether the connection was lost."""
-    with VirtualClock() as clock:
+    with VirtualClock(begin_us) as clock:
         _, client = talk(clock, server_of(clock), pieces, pause_s)
         return client.data, client.lost
 
@@ -125,13 +127,14 @@ def test_a_length_that_the_function_contradicts(one) -> None:
     assert (data, lost) == (b"", True)
 
 
-def test_a_frame_that_stops_coming_ends_the_connection_a_slow_one_does_not(one) -> None:
-    data, lost = exchange(one, *(read(1)[k : k + 1] for k in range(12)), pause_s=1.0)
+@pytest.mark.parametrize("begin_us", [0, -600_000_000])
+def test_a_frame_that_stops_coming_ends_the_connection_a_slow_one_does_not(one, begin_us) -> None:
+    pieces = [read(1)[k : k + 1] for k in range(12)]
+    data, lost = exchange(one, *pieces, pause_s=1.0, begin_us=begin_us)
     assert (data, lost) == (answer(1), False)
-    _, lost = exchange(one, read(1)[:5], pause_s=6.0)
+    _, lost = exchange(one, read(1)[:5], pause_s=6.0, begin_us=begin_us)
     assert lost
-    trickle = (read(1)[k : k + 1] for k in range(12))
-    _, lost = exchange(one, *trickle, pause_s=4.0)
+    _, lost = exchange(one, *pieces, pause_s=4.0, begin_us=begin_us)
     assert lost, "half a minute for a frame is too long"
 
 
