@@ -233,6 +233,28 @@ def test_endpoints_of_the_zoo(bench) -> None:
     assert len({one.port for one in endpoints if one.bus == "modbus-tcp"}) == 9
 
 
+def test_paths_are_links_that_are_made_and_removed(bench, tmp_path: Path) -> None:
+    line, mesh = tmp_path / "line", tmp_path / "mesh"
+    line.symlink_to("/dev/pts/left-over")
+    meter = METER | {"bus": "line"}
+    setup = bench.setup([LINE | {"path": str(line)}, MESH | {"path": str(mesh)}], [meter, HEATER])
+
+    async def main() -> list[Endpoint]:
+        rig = EmulatedRig(setup, clock)
+        endpoints = await rig.serve()
+        for link in (line, mesh):
+            assert link.is_symlink()
+            assert link.exists()
+        await rig.close()
+        return endpoints
+
+    with WallClock() as clock:
+        endpoints = clock.run(main())
+    assert [one.path for one in endpoints] == [str(line), str(mesh)]
+    assert not line.is_symlink()
+    assert not mesh.is_symlink()
+
+
 def test_a_port_that_is_in_use_is_said(bench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, WallClock() as clock:
         port = other.getsockname()[1]

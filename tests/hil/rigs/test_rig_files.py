@@ -113,6 +113,24 @@ def test_mistakes_have_a_place_and_say_what_is_allowed(
     assert all(line[0].isdigit() for line in lines)
 
 
+def test_the_path_of_an_emulated_bus_is_a_link_to_be_made(tmp_path: Path) -> None:
+    rig = load(
+        tmp_path,
+        f"""\
+buses:
+  - {{id: line, kind: modbus-rtu, path: {tmp_path}/line}}
+  - {{id: mesh, kind: znp, path: {tmp_path}/mesh}}
+devices:
+  - {{id: meter, profile: eastron_sdm630, bus: line, emulated: true}}
+  - {{id: heater, profile: zigbee_heater, bus: mesh, emulated: true}}
+""",
+    )
+    assert [getattr(bus, "path", None) for bus in rig.buses] == [
+        f"{tmp_path}/line",
+        f"{tmp_path}/mesh",
+    ]
+
+
 def test_an_unset_variable_is_an_error_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(ScenarioErrors) as found:
         load(tmp_path, GOOD, {})
