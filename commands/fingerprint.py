@@ -180,11 +180,11 @@ def _say(line: str) -> None:
 
 def _carry_out(work: Callable[[dict[str, Any]], int], *, as_json: bool) -> int:
     """Do it; what a user can mend is one line a mistake and an exit code."""
+    from ..hil.errors import RigError
     from ..hil.fingerprint.estimate import EstimateError
     from ..hil.fingerprint.probe import ProbeError
     from ..hil.modbus.line import LineError
     from ..hil.modbus.tls import TlsError
-    from ..hil.rig import RigError
     from ..scenarios.devices import UnknownProfileError
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.rigs import UnknownRigError

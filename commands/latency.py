@@ -48,10 +48,10 @@ def latency(options: LatencyOptions) -> int:
     """Measure, show, write, compare; return the exit code."""
     from ..agents.policy import PolicyError
     from ..evaluation.record import RecordError
+    from ..hil.errors import RigError
     from ..hil.latency.gates import ComparisonError, RuleError
     from ..hil.latency.measure import LatencyError
     from ..hil.latency.reference import ReferenceUnavailableError
-    from ..hil.rig import RigError
     from ..hil.selection import UnknownPolicyError
     from ..scenarios.devices import UnknownProfileError
     from ..scenarios.errors import ScenarioErrors

@@ -277,7 +277,7 @@ def _say(line: str) -> None:
 
 def _carry_out(work: Callable[[], tuple[int, dict[str, Any]]], *, as_json: bool) -> int:
     """Do it; what a user can mend is one line a mistake and an exit code."""
-    from ..hil.rig import RigError
+    from ..hil.errors import RigError
     from ..scenarios.devices import UnknownProfileError
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.library import UnknownScenarioError

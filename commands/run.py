@@ -244,7 +244,7 @@ def _exit_code_of(problem: Exception) -> int | None:
     from ..agents.policy import PolicyError
     from ..evaluation.record import RecordError
     from ..hil.bench import FolderError
-    from ..hil.rig import RigError
+    from ..hil.errors import RigError
     from ..hil.selection import UnknownPolicyError
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.library import UnknownScenarioError

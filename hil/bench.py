@@ -18,10 +18,10 @@ from ..sim.clock import US_PER_S, VirtualClock, to_us
 from ..sim.profiles.build import SiteProfiles
 from ..sim.profiles.build import build as build_profiles
 from .assembly import Experiment, assemble, build_loop, loop_settings, record_header
+from .errors import RigError
 from .execute import Measure, Measurements, Outcome, execute, session
 from .loop import LoopSettings
 from .progress import Progress, Silent
-from .rig import RigError
 from .rigs.concrete import RigSetup
 from .safestate import StopSignals
 from .world import World, open_world

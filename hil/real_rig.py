@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..sim.clock import Clock
+from .errors import ReadingError, RigError
 from .modbus.driver import ModbusDevice
 from .modbus.errors import ModbusError
 from .real_site import ConnectionLog
-from .rig import ReadingError, RigError
 from .rigs.masters import SetpointWatch
 from .rigs.safety import Calibration
 from .rigs.session import RigSession

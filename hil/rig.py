@@ -17,17 +17,12 @@ from numpy.typing import NDArray
 from ..sim.clock import Clock
 from ..sim.edge.meter import MeterReading
 from ..sim.plant import Plant
+from .errors import ReadingError, RigError
+
+__all__ = ["SENT", "DirectDriver", "Driver", "Events", "ReadingError", "RigError"]
 
 SENT: Final = 0
 """Status of a command that the coordinator took."""
-
-
-class RigError(Exception):
-    """A rig is not available, or a device of it is lost; never the fault of a policy."""
-
-
-class ReadingError(Exception):
-    """One reading did not come; the loop goes on with the age of the last one."""
 
 
 class Events(Protocol):

@@ -17,13 +17,13 @@ from .emulation.effects import Effects
 from .emulation.remote import RemotePlant
 from .emulation.rig import EmulatedRig, line_settings
 from .emulation.sources import METER_FIELDS, Site
+from .errors import RigError
 from .modbus.bus import ModbusBus
 from .modbus.client import ModbusClient
 from .modbus.driver import ModbusDevice
 from .modbus.tls import client_context
 from .real_rig import Player, RealRig, Watched
 from .real_site import ConnectionLog, RealSite, TruthOf
-from .rig import RigError
 from .rig_driver import PowerLink, RigDriver, WiredActuator
 from .rigs.concrete import ConcreteDevice, RigSetup, concrete_for
 from .rigs.masters import SetpointWatch

@@ -24,7 +24,7 @@ from ..sim.clock import VirtualClock, WallClock, build_clock, to_us
 from ..sim.profiles.build import SiteProfiles
 from .emulation.build import plain_faults, plain_setup
 from .emulation.process import EmulatorProcess
-from .rig import RigError
+from .errors import RigError
 from .rigs.concrete import RigSetup
 
 VIRTUAL_LEAD_S: Final = 30.0

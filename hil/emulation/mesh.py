@@ -22,9 +22,9 @@ from ...sim.clock import Clock
 from ...sim.edge.channel import STATUS_SENT, STATUS_TABLE_FULL
 from ...sim.random import generator
 from ..devices.source import DeviceSource
+from ..errors import RigError
 from ..modbus.line import PtyPort
 from ..modbus.server import ServeError
-from ..rig import RigError
 from ..rigs.concrete import ConcreteDevice
 from ..rigs.model import ZnpBus
 from ..wire import Tap, WireFault

@@ -27,7 +27,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rig import RigError
+from ..errors import RigError
 from .build import FOLDER
 
 _BUILD_S: Final = 120.0

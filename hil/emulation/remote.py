@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...sim.clock import Clock
 from ...sim.edge.meter import MeterReading
 from ...sim.plant import Plant
+from ..errors import RigError
 from ..real_site import ConnectionLog
-from ..rig import RigError
 from .effects import Effects
 from .process import EmulatorProcess
 

@@ -14,12 +14,12 @@ from ...sim.faults import BusFault, FaultConfig, needs_bytes
 from ..devices.emulated import EmulatedDevice
 from ..devices.source import DeviceSource
 from ..devices.standalone import StandaloneSource
+from ..errors import RigError
 from ..memory import connect as join_in_memory
 from ..modbus.line import LineSettings
 from ..modbus.server import ModbusServer
 from ..modbus.tls import server_context
 from ..modbus.unit import Unit
-from ..rig import RigError
 from ..rigs.concrete import ConcreteDevice, RigSetup, concrete, concrete_for
 from ..rigs.model import Bus, ModbusRtuBus, ModbusTcpBus, ModbusTlsBus, Parity, ZnpBus
 from ..wire import Tap

@@ -23,9 +23,9 @@ from ...sim import plant as plants
 from ...sim.clock import WallClock
 from ...sim.edge.config import EdgeConfig
 from ...sim.export.plant import ExportPlant
+from ..errors import RigError
 from ..modbus.line import LineError
 from ..modbus.server import ServeError
-from ..rig import RigError
 from ..wirefaults.targets import FaultTargetError
 from .build import FOLDER, faults_from, setup_from
 from .rig import EmulatedRig

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from ...sim.clock import Clock, to_us
 from ..devices.model import Attribute, DeviceProfile
-from ..rig import ReadingError, RigError
+from ..errors import ReadingError, RigError
 from ..zigbee import zcl
 from ..zigbee.host.attributes import read, read_identity
 from ..zigbee.host.heaters import HeaterSlots

@@ -19,7 +19,7 @@ from ...sim.clock import US_PER_S, to_us
 from ..devices.fields import Field, FieldMap, Value, resolve
 from ..devices.model import DeviceProfile
 from ..devices.sunspec import SunspecError, discover
-from ..rig import ReadingError, RigError
+from ..errors import ReadingError, RigError
 from . import requests
 from .bus import ModbusBus, SeatCounters
 from .commands import CommandError, command, write_request

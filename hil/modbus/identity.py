@@ -8,7 +8,7 @@ from typing import Final
 
 from ..devices.fields import Field, FieldMap, decode
 from ..devices.model import DeviceProfile
-from ..rig import RigError
+from ..errors import RigError
 from . import requests
 from .errors import ModbusRefusedError
 from .polling import blocks_of

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...sim.clock import US_PER_S, Clock
+from ..errors import ReadingError, RigError
 from ..modbus.bus import ModbusBus
 from ..modbus.client import ModbusClient
 from ..modbus.driver import ModbusDevice
@@ -18,7 +19,6 @@ from ..modbus.errors import ModbusError
 from ..modbus.identity import IdentityError
 from ..modbus.line import LineError, LineSettings
 from ..modbus.tls import TlsError, client_context
-from ..rig import ReadingError, RigError
 from .actuators import Profiles
 from .links import DeviceLink, LinkError, Value, WrongDeviceError
 from .model import (

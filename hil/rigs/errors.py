@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..rig import RigError
+from ..errors import RigError
 
 
 class StateError(RigError):

@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 from ...sim.clock import Clock
-from ..rig import RigError
+from ..errors import RigError
 from . import lock
 from .actuators import Profiles
 from .driver_links import DriverLinks

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...sim.clock import Clock
+from ..errors import RigError
 from ..modbus.identity import IdentityError
-from ..rig import RigError
 from . import lock
 from .actuators import Profiles, arming_problems, plans, waivers
 from .driver_links import DriverLinks

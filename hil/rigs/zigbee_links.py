@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from ...sim.clock import Clock
 from ..devices.model import DeviceProfile
-from ..rig import ReadingError, RigError
+from ..errors import ReadingError, RigError
 from ..zigbee import heater
 from ..zigbee.host import attributes, ports
 from ..zigbee.host.host import HostSettings, ZigbeeHost

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from ...rig import ReadingError, RigError
+from ...errors import ReadingError, RigError
 from .. import mt, zcl, zdo
 from ..binary import CodecError, Reader, ieee_text, u8, u16, u64
 from ..zcl_types import Value

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ....sim.clock import US_PER_S, Clock, to_us
-from ...rig import RigError
+from ...errors import RigError
 from ...wire import Tap
 from .. import mt
 from ..binary import CodecError, ieee_text

@@ -14,7 +14,7 @@ from typing import Final
 
 from ....sim.clock import US_PER_S
 from ....sim.edge.channel import STATUS_SENT
-from ...rig import ReadingError, RigError
+from ...errors import ReadingError, RigError
 from .. import heater, zcl, zcl_types
 from ..binary import ieee_text
 from ..mt_messages import BROADCAST_LISTENING

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ....sim.clock import Clock
 from ....sim.edge.channel import STATUS_COORDINATOR_DOWN, STATUS_SENT, STATUS_TABLE_FULL
-from ...rig import ReadingError
+from ...errors import ReadingError
 from ...wire import Tap
 from .. import mt
 from ..binary import ieee_text

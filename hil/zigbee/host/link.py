@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ....sim.clock import Clock
-from ...rig import ReadingError
+from ...errors import ReadingError
 from ...wire import Tap
 from .. import mt
 

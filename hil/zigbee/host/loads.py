@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ....sim.edge.channel import STATUS_COORDINATOR_DOWN, STATUS_SENT
-from ...rig import ReadingError, RigError
+from ...errors import ReadingError, RigError
 from .. import zcl, zcl_types
 from ..binary import ieee_text, u8, u16
 from ..slots import NOT_SENT, Replies, Report

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from ....sim.clock import US_PER_S, Clock
-from ...rig import ReadingError, RigError
+from ...errors import ReadingError, RigError
 from .. import mt, zdo
 from ..binary import CodecError, Reader, ieee_text, u8, u16, u64
 from ..mt_messages import (

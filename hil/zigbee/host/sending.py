@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from ...rig import ReadingError
+from ...errors import ReadingError
 from .. import mt
 from ..binary import u16
 from ..mt_messages import ADDRESS_BROADCAST, AfDataRequest

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from ...rig import RigError
+from ...errors import RigError
 from .. import mt
 from ..binary import CodecError, u8, u16, u32, u64
 from ..heater import CLUSTER as HEATER

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ....sim.clock import US_PER_S, Clock, to_us
-from ...rig import ReadingError, RigError
+from ...errors import ReadingError, RigError
 from .session import BrokerError, BrokerLostError, BrokerRefusedError, Connect, Message, Session
 
 MAX_PAYLOAD: Final = 4_000_000

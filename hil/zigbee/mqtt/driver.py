@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from ....sim.clock import Clock, to_us
-from ...rig import ReadingError, RigError
+from ...errors import ReadingError, RigError
 from ..slots import parse_ieee
 from .bridge import Bridge
 from .exposes import ExposeError, Point, points

@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from ....sim.clock import Clock
 from ....sim.edge.channel import STATUS_COORDINATOR_DOWN, STATUS_SENT
-from ...rig import ReadingError, RigError
+from ...errors import ReadingError, RigError
 from ..slots import NOT_SENT, Replies, Report
 from .driver import Zigbee2MqttDriver
 
