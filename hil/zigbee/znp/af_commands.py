@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .. import mt
 from ..binary import Reader, u8
@@ -20,9 +20,7 @@ from ..mt_messages import (
 )
 from ..radio import RadioMessage
 from ..zdo import PROFILE
-
-if TYPE_CHECKING:
-    from .coordinator import ZnpCoordinator
+from .firmware import Firmware
 
 _ACK_REQUEST: Final = 0x10
 _MOST_PAYLOAD: Final = 1600
@@ -33,7 +31,7 @@ _HOME_AUTOMATION: Final = 0x0104
 class AfCommands:
     """Answers requests of the subsystem AF."""
 
-    def __init__(self, coordinator: ZnpCoordinator) -> None:
+    def __init__(self, coordinator: Firmware) -> None:
         self._c = coordinator
         self._stored: tuple[AfDataRequestExt, bytearray] | None = None
 

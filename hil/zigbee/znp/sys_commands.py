@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .. import mt
 from ..binary import Reader, u8, u16, u32
 from . import nv as items
-
-if TYPE_CHECKING:
-    from .coordinator import ZnpCoordinator
+from .firmware import Firmware
 
 #: SYS, AF, ZDO, UTIL, GP and APP_CNF are there.
 _CAPABILITIES: Final = 0x0659
@@ -30,7 +28,7 @@ _LEGACY: Final = 0
 class SysCommands:
     """Answers requests of the subsystems SYS and APP_CNF."""
 
-    def __init__(self, coordinator: ZnpCoordinator) -> None:
+    def __init__(self, coordinator: Firmware) -> None:
         self._c = coordinator
 
     def handlers(self) -> dict[int, Callable[[Reader], bytes]]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .. import mt
 from ..binary import Reader, u8, u16
 from ..devices.end_device import NO_ADDRESS, EndDevice
 from . import nv as items
-
-if TYPE_CHECKING:
-    from .coordinator import ZnpCoordinator
+from .firmware import Firmware
 
 #: Coordinator, router and end device: what the chip could be.
 _DEVICE_TYPE: Final = 7
@@ -24,7 +22,7 @@ _MOST_LISTED: Final = 100
 class UtilCommands:
     """Answers requests of the subsystem UTIL."""
 
-    def __init__(self, coordinator: ZnpCoordinator) -> None:
+    def __init__(self, coordinator: Firmware) -> None:
         self._c = coordinator
 
     def handlers(self) -> dict[int, Callable[[Reader], bytes]]:

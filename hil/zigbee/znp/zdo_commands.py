@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .. import mt, zdo
 from ..binary import CodecError, Reader, u8, u16, u32
@@ -11,10 +11,8 @@ from ..devices.end_device import EndDevice
 from ..devices.zdo_server import capability
 from ..mt_messages import BROADCAST_ALL, BROADCAST_FROM, ExtNetworkInfo, ZdoIncoming
 from ..radio import RadioMessage
+from .firmware import Firmware
 from .formation import set_channel
-
-if TYPE_CHECKING:
-    from .coordinator import ZnpCoordinator
 
 _ANSWER_US: Final = 1000
 _SCAN_US: Final = 60_000
@@ -45,7 +43,7 @@ _PLAIN: Final = (
 class ZdoCommands:
     """Answers requests of the subsystem ZDO."""
 
-    def __init__(self, coordinator: ZnpCoordinator) -> None:
+    def __init__(self, coordinator: Firmware) -> None:
         self._c = coordinator
         self._sequence = 0
         self._own: dict[int, Callable[[Reader], bytes | None]] = {
