@@ -8,7 +8,7 @@ from typing import Any
 
 from ...sim.clock import VirtualClock
 from ...sim.edge.config import EdgeConfig
-from ...sim.faults import BUS_FAULTS, BusFault, FaultConfig, ValueStuck, needs_bytes
+from ...sim.faults import BusFault, FaultConfig, ValueStuck, needs_bytes
 from ..devices.model import DeviceProfile
 from ..wirefaults.bus import BusFaults
 from ..wirefaults.targets import FaultTargetError, FaultTargets
@@ -44,7 +44,7 @@ def bus_fault_problems(
         targets = FaultTargets(clock, BusFaults(0, clock))
         _fill(targets, [device for device in devices if device.emulated])
         for index, fault in enumerate(faults):
-            if isinstance(fault, tuple(BUS_FAULTS.values())):
+            if isinstance(fault, BusFault):
                 problem = _problem(fault, devices, targets, readable)
                 if problem is not None:
                     yield f"fault {index} ({fault.kind}){problem}"

@@ -14,6 +14,7 @@ from ..radio import RadioMessage
 from .formation import NetworkInfo
 from .nv import NvMemory
 
+
 class DeviceObject(Protocol):
     """The coordinator's own device object, as other commands need it."""
 
