@@ -10,7 +10,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ..hil.emulation.rig import EmulatedRig, Endpoint
     from ..hil.emulation.sources import Site
     from ..hil.rigs.concrete import RigSetup
+    from ..scenarios.model import Scenario
     from ..sim.clock import WallClock
+    from ..sim.faults import FaultConfig
 
 EXIT_PASS, EXIT_USAGE, EXIT_ERROR, EXIT_RIG = 0, 2, 5, 6
 _TABLE_PERIOD_S: Final = 1.0
@@ -42,23 +44,27 @@ class _UsageError(Exception):
 
 def emulate(options: EmulateOptions) -> int:
     """Serve a rig's emulated devices until SIGINT or SIGTERM; return the exit code."""
+    from ..hil.errors import RigError
     from ..hil.modbus.line import LineError
     from ..hil.modbus.server import ServeError
-    from ..hil.rig import RigError
     from ..hil.wirefaults.control import ControlError
+    from ..hil.wirefaults.targets import FaultTargetError
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.library import UnknownScenarioError
     from ..scenarios.rigs import UnknownRigError
     from ..sim.clock import WallClock
     from ..sim.profiles.findings import ProfileError
 
-    usage = (ScenarioErrors, UnknownScenarioError, UnknownRigError, ProfileError, _UsageError)
+    named = (UnknownScenarioError, UnknownRigError, FaultTargetError)
+    usage = (ScenarioErrors, ProfileError, _UsageError)
     try:
         setup = _setup(options)
-        site = _site(options)
+        scenario = _scenario(options)
+        site = None if scenario is None else _site(scenario, options.seed)
+        faults = () if scenario is None else scenario.faults
         with WallClock() as clock:
-            clock.run(_serve(options, setup, site, clock))
-    except usage as problem:
+            clock.run(_serve(options, setup, site, faults, clock))
+    except (*named, *usage) as problem:
         return _say(problem, EXIT_USAGE)
     except (RigError, ServeError, LineError, ControlError) as problem:
         return _say(problem, EXIT_RIG)
@@ -83,43 +89,54 @@ def _setup(options: EmulateOptions) -> RigSetup:
     return RigSetup(rig, load_profiles(rig))
 
 
-def _site(options: EmulateOptions) -> Site | None:
-    """Build the plant of a scenario, which then stands behind the devices."""
-    if options.scenario is None:
-        return None
-    from ..hil.emulation.sources import Site
+def _scenario(options: EmulateOptions) -> Scenario | None:
+    """Load the scenario whose plant and faults there are to be, if any is named."""
     from ..scenarios.library import locate
     from ..scenarios.load import load_scenario
+
+    return None if options.scenario is None else load_scenario(locate(options.scenario))
+
+
+def _site(scenario: Scenario, seed: int) -> Site:
+    """Build the plant of a scenario, which then stands behind the devices."""
+    from ..hil.emulation.sources import Site
     from ..sim.clock import US_PER_S, to_us
     from ..sim.export.plant import ExportPlant
     from ..sim.faults import BusFault
     from ..sim.profiles.build import build as build_profiles
 
-    scenario = load_scenario(locate(options.scenario))
     duration_us = to_us(scenario.clock.duration_s)
     profiles = build_profiles(
         scenario.profiles,
         scenario.plant,
         scenario.start_utc(),
         -(-duration_us // US_PER_S),
-        options.seed,
+        seed,
     )
     own = [fault for fault in scenario.faults if not isinstance(fault, BusFault)]
-    plant = ExportPlant(
-        scenario.plant, scenario.edge, profiles.values, own, options.seed, duration_us
-    )
+    plant = ExportPlant(scenario.plant, scenario.edge, profiles.values, own, seed, duration_us)
     plant.advance(0)
     return Site(plant)
 
 
 async def _serve(
-    options: EmulateOptions, setup: RigSetup, site: Site | None, clock: WallClock
+    options: EmulateOptions,
+    setup: RigSetup,
+    site: Site | None,
+    faults: Sequence[FaultConfig],
+    clock: WallClock,
 ) -> None:
     from ..hil.emulation.rig import EmulatedRig
     from ..hil.wirefaults.control import ControlServer
 
     rig = EmulatedRig(
-        setup, clock, site=site, seed=options.seed, with_faults=True, memory=options.memory
+        setup,
+        clock,
+        site=site,
+        seed=options.seed,
+        faults=faults,
+        with_faults=True,
+        memory=options.memory,
     )
     assert rig.targets is not None
     control = ControlServer(setup.rig.name, rig.targets)

@@ -38,6 +38,7 @@ from ..zigbee.slots import parse_ieee
 from ..zigbee.zcl import ZclFrame
 from ..zigbee.znp.coordinator import ZnpCoordinator
 from ..zigbee.znp.formation import form_network
+from ..zigbee.znp.nv import NvFileError
 from .sources import Site
 
 _NOT_NOW = 0xE1
@@ -165,16 +166,19 @@ class EmulatedMesh:
             self.devices[device.id] = end_device
             self.network.add(end_device)
         # After its devices: what it remembers of them is theirs from the beginning.
-        self.coordinator = ZnpCoordinator(
-            clock,
-            self.network,
-            memory,
-            ieee=_coordinator_ieee(bus.id),
-            bus=bus.id,
-            faults=faults,
-            tap=tap,
-            seed=rig.seed,
-        )
+        try:
+            self.coordinator = ZnpCoordinator(
+                clock,
+                self.network,
+                memory,
+                ieee=_coordinator_ieee(bus.id),
+                bus=bus.id,
+                faults=faults,
+                tap=tap,
+                seed=rig.seed,
+            )
+        except NvFileError as error:
+            raise RigError(str(error)) from error
         self.coordinator_faults = CoordinatorFaults(self.coordinator)
         if radio is not None:
             self._commission(rig.seed)
