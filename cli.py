@@ -85,7 +85,7 @@ def check(
 
 def _with_its_files(result: CheckResult) -> CheckResult:
     """Check what a valid scenario names as well: networks and logs."""
-    from .scenarios.model import files_of
+    from .scenarios.files import files_of
 
     if result.scenario is None or not any(files_of(result.scenario)):
         return result

@@ -9,8 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 from zoneinfo import ZoneInfo
 
@@ -26,13 +25,10 @@ from ..sim.export.config import ExportPlantConfig
 from ..sim.faults import FaultConfig
 from ..sim.plant import PLANTS
 from ..sim.profiles.config import ProfilesConfig
-from .source import Step
+from .files import files_of
 
 #: The grid of the plant; every period is a multiple of it.
 STEP_US = 200_000
-
-#: Keys, or last words of keys, whose text is the path of a file.
-FILE_KEYS = frozenset({"path", "encoder"})
 
 
 def _union(models: Iterable[type[BaseModel]]) -> Any:
@@ -224,26 +220,3 @@ def utc_of(start: dt.datetime, time_zone: str) -> dt.datetime:
     raise ValueError(
         f"{start.isoformat()} happens twice in {time_zone}; allowed: the time with {offsets}"
     )
-
-
-def files_of(value: Any, path: Step = ()) -> Iterator[tuple[Step, Path]]:
-    """Yield where a configuration names files, and which.
-
-    A file is named by a field of type `Path`, or by a text whose key ends in one of `FILE_KEYS`.
-    """
-    if isinstance(value, Path):
-        yield path, value
-    elif isinstance(value, str) and names_file(path):
-        yield path, Path(value)
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from files_of(getattr(value, name), (*path, name))
-    elif isinstance(value, tuple | list):
-        for index, item in enumerate(value):
-            yield from files_of(item, (*path, index))
-
-
-def names_file(path: Step) -> bool:
-    """Return whether the key at the end of a path is one that names a file."""
-    key = path[-1] if path else None
-    return isinstance(key, str) and key.rsplit("_", 1)[-1] in FILE_KEYS

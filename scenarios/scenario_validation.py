@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from . import messages
 from .checks import Parts, problems
-from .model import PlantConfig, Scenario, names_file
+from .files import names_file
+from .model import PlantConfig, Scenario
 from .slots import DISCRIMINATOR, slot_of
 from .source import Node, Step
 from .validate import Validation

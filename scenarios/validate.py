@@ -24,8 +24,8 @@ from pydantic_core import ErrorDetails
 
 from . import messages
 from .errors import ScenarioError, shorten
+from .files import files_of
 from .mending import Workpiece
-from .model import files_of
 from .slots import DISCRIMINATOR, Located, Slot, field_slot, is_model, locate, slot_of, stand_in
 from .source import Node, Step, dotted
 

@@ -18,6 +18,8 @@ HEAVY = ("numba", "wattbench.sim.plant", "scipy", "onnxruntime")
         "wattbench.hil.rigs.driver_links",
         "wattbench.hil.rigs.lock",
         "wattbench.commands.rig",
+        "wattbench.scenarios.rigs",
+        "wattbench.scenarios.validate",
         "wattbench.hil.errors",
     ],
 )
