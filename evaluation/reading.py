@@ -11,12 +11,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from .files import MissingColumnError, RecordError, first_line, hash_files
-from .header import SCHEMA_VERSION, RecordHeader, Status
+from .header import SCHEMA_VERSION, RecordHeader, SafeState, Status
 from .model import content_hash
 from .streams import Stream, open_parquet
 
 #: What a record's folder is called, after its name, until it is closed.
 PARTIAL = ".partial"
+GUARDIAN_FILE = "safe_state.json"
+"""Written into a run's folder by the process that makes a rig safe when its run is gone."""
 
 #: Steps from one schema version's raw JSON to the next version's, by the version they start from.
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -72,7 +74,7 @@ def read_record(folder: Path) -> Record:
     intact = raw.get("content_sha256") == content_hash(
         {key: value for key, value in raw.items() if key != "content_sha256"}
     )
-    header = validated(_upgraded(raw, folder), folder)
+    header = _as_left(validated(_upgraded(raw, folder), folder), folder)
     stored = folder / "measurements.json"
     measurements = _read_json(stored, "").get("measurements") if stored.exists() else {}
     if not isinstance(measurements, dict):
@@ -87,6 +89,18 @@ def read_record(folder: Path) -> Record:
         measurements,
         intact,
     )
+
+
+def _as_left(header: RecordHeader, folder: Path) -> RecordHeader:
+    """Return the header of a killed run with what the rig's guardian measured after it."""
+    path = folder / GUARDIAN_FILE
+    if header.safe_state.confirmed is not None or not path.exists():
+        return header
+    measured = _read_json(path, "")
+    confirmed, note = measured.get("confirmed"), measured.get("note", "")
+    if not isinstance(confirmed, bool) or not isinstance(note, str):
+        raise RecordError(f"{path} is damaged: it does not say whether the rig was safe")
+    return header.model_copy(update={"safe_state": SafeState(confirmed=confirmed, note=note)})
 
 
 def _open_streams(folder: Path, header: RecordHeader) -> dict[str, Stream]:

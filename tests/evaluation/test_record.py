@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from wattbench.evaluation import reading
+from wattbench.evaluation.judge import judge
 from wattbench.evaluation.record import (
     MissingColumnError,
     RecordError,
@@ -363,3 +364,21 @@ def test_columns_of_every_kind_come_back_as_they_were(tmp_path, kind: str, rows:
     assert back.tobytes() == values.tobytes()
     expected = pq.read_table(tmp_path / "x.parquet").column("x").to_numpy()
     np.testing.assert_array_equal(back, expected)
+
+
+@pytest.mark.parametrize(("confirmed", "code"), [(True, 4), (False, 7)])
+def test_what_the_guardian_measured_after_a_killed_run_counts(writer, confirmed, code):
+    """The record of a killed run is left as it was; the guardian's word lies beside it."""
+    said = {"confirmed": confirmed, "note": "measured 1.2 s after it was needed: heater 0 W"}
+    (writer.partial / "safe_state.json").write_text(json.dumps(said))
+    judgement = judge(writer.partial)
+    assert judgement.header.safe_state.confirmed is confirmed
+    assert "heater 0 W" in judgement.header.safe_state.note
+    assert judgement.exit_code == code
+    assert not judgement.problems
+
+
+def test_a_guardians_file_that_does_not_say_is_damage(writer):
+    (writer.partial / "safe_state.json").write_text('{"confirmed": "yes"}')
+    with pytest.raises(RecordError, match=r"safe_state\.json is damaged"):
+        read_record(writer.partial)
