@@ -12,6 +12,8 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+from .handshake import Handshake
+
 _BACKLOG: Final = 128
 _SOCKET_BUFFER: Final = 65536
 _MAX_DESCRIPTOR: Final = 1000
@@ -33,7 +35,7 @@ class Listener:
         port: TCP port; 0: one that the system chooses.
         make: Makes the server's end of a connection.
         context: Of TLS; None: plain TCP.
-        max_handshakes: TLS connections that may be in their handshake; more are closed at once.
+        max_handshakes: TLS connections that may be in their handshake; one more closes the oldest.
 
     Raises:
         ServeError: The address is taken, or not this machine's.
@@ -50,7 +52,8 @@ class Listener:
         self._make = make
         self._context = context
         self._max_handshakes = max_handshakes
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """Connections that are being made, the oldest first."""
         self._retry: asyncio.TimerHandle | None = None
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -92,27 +95,44 @@ class Listener:
                 self._loop.remove_reader(self._sock)
                 self._retry = self._loop.call_later(_PAUSE_S, self._resume)
                 return
-            if connection.fileno() > _MAX_DESCRIPTOR or len(self._tasks) >= self._max_handshakes:
+            if connection.fileno() > _MAX_DESCRIPTOR:
                 connection.close()
                 continue
+            if self._context is not None and len(self._tasks) >= self._max_handshakes:
+                # Whoever does not go on with a handshake must not keep out those who do.
+                oldest = next(iter(self._tasks))
+                del self._tasks[oldest]
+                oldest.cancel()
             connection.setblocking(False)
             task = self._loop.create_task(self._take(connection))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = None
+            task.add_done_callback(lambda done, taken=connection: self._done(done, taken))
+
+    def _done(self, task: asyncio.Task[None], connection: socket.socket) -> None:
+        self._tasks.pop(task, None)
+        if task.cancelled():
+            connection.close()  # nobody may have begun with it
 
     def _resume(self) -> None:
         if self._sock.fileno() >= 0:
             self._loop.add_reader(self._sock, self._accept)
 
     async def _take(self, connection: socket.socket) -> None:
-        secure = self._context is not None
         try:
-            await self._loop.connect_accepted_socket(
-                self._make,
-                connection,
-                ssl=self._context,
-                ssl_handshake_timeout=_HANDSHAKE_S if secure else None,
-                ssl_shutdown_timeout=_SHUTDOWN_S if secure else None,
-            )
+            if self._context is None:
+                await self._loop.connect_accepted_socket(self._make, connection)
+            else:
+                await self._shake_hands(connection, self._context)
         except OSError:  # a handshake that failed or took too long; its transport is closed
             connection.close()
+
+    async def _shake_hands(self, connection: socket.socket, context: ssl.SSLContext) -> None:
+        handshake = Handshake(
+            self._make(), context, handshake_s=_HANDSHAKE_S, shutdown_s=_SHUTDOWN_S
+        )
+        transport, _ = await self._loop.connect_accepted_socket(lambda: handshake, connection)
+        try:
+            await handshake.done
+        except asyncio.CancelledError:
+            transport.abort()
+            raise

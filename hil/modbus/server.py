@@ -30,6 +30,7 @@ MODBUS_TLS_PORT: Final = 802
 
 _BUFFER: Final = 16384
 _RETRY_S: Final = 0.25
+_SILENT_US: Final = 30_000_000
 _MOMENT_S: Final = 1e-6
 """Not 0: the virtual clock passes on to what is scheduled only when nobody is ready."""
 
@@ -48,7 +49,8 @@ class ModbusServer:
         tap: Is told of every frame.
         faults: Bend what passes. If they also have `quiet(bus, t_us) -> bool`, requests that come
             while it is true pass them by, which makes them nearly free.
-        max_connections: One more closes that which has been silent the longest.
+        max_connections: One more closes that which has been silent the longest, or, if none was
+            for half a minute, that which has sent requests for the shortest time.
         idle_timeout_s: A connection without requests for so long is closed.
     """
 
@@ -275,14 +277,23 @@ class ModbusServer:
         passing = [one for one in self._sessions if not one.lasting]
         if len(passing) >= self._max_connections and not session.lasting:
             self.statistics.evicted += 1
-            oldest = min(passing, key=lambda one: one.last_us)
-            self._sessions.discard(oldest)
-            oldest.drop()
+            given_up = min(passing, key=self._worth)
+            self._sessions.discard(given_up)
+            given_up.drop()
         self._sessions.add(session)
         self.statistics.connections += 1
         if self._sweeping is None and not session.lasting:
             self._sweep_later(self._idle_us)
         return True
+
+    def _worth(self, session: Member) -> tuple[bool, int, int]:
+        """Return by what a connection is kept: the least gives way to a new one.
+
+        Those that were silent for long go first, then those that have sent requests for the
+        shortest time: a flood of connections must not throw out a client that polls.
+        """
+        lately = self.clock.now_us - session.last_us < _SILENT_US
+        return lately, session.last_us - session.born_us, session.last_us
 
     def _sweep_later(self, wait_us: int) -> None:
         loop = asyncio.get_running_loop()

@@ -16,6 +16,8 @@ class Member(Protocol):
 
     last_us: int
     """Time of the last request, or of the connection's beginning."""
+    born_us: int
+    """Time of the connection's beginning."""
     lasting: bool
     """Whether it stays without requests, and does not give way to others: a line."""
 

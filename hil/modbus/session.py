@@ -29,7 +29,7 @@ class Session(asyncio.Protocol):
     lasting = False
 
     def __init__(self, server: Serving) -> None:
-        self.last_us = 0
+        self.last_us = self.born_us = 0
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._detach: Callable[[], None] | None = None
@@ -41,7 +41,7 @@ class Session(asyncio.Protocol):
         """Take part in the server, unless the bus is switched off."""
         self._transport = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
-        self.last_us = self._server.clock.now_us
+        self.last_us = self.born_us = self._server.clock.now_us
         if not self._server.opened(self):
             self._transport.abort()
             return

@@ -221,6 +221,34 @@ def test_the_longest_idle_connection_gives_way(kit) -> None:
         assert (server.connections, server.statistics.evicted) == (3, 1)
 
 
+def test_a_flood_of_connections_does_not_throw_out_a_client_that_polls(kit) -> None:
+    """Not even one whose connections each send requests, as a fuzzer's do."""
+    with VirtualClock() as clock:
+        server = ModbusServer({1: kit.Bank()}, clock, max_connections=8)
+
+        async def main():
+            client, gone = kit.Collector(clock), kit.Collector(clock)
+            poll = memory.connect(clock, client, server.protocol(), 0)
+            memory.connect(clock, gone, server.protocol(), 0).write(read(1))
+            poll.write(read(0))
+            await asyncio.sleep(1)
+            for k in range(60):
+                if k % 5 == 0:
+                    poll.write(read(k))
+                for _ in range(5):
+                    other = memory.connect(clock, kit.Collector(clock), server.protocol(), 0)
+                    other.write(read(2))
+                    await asyncio.sleep(0.03)
+                await asyncio.sleep(0.05)
+            return client, gone
+
+        client, gone = clock.run(main())
+        assert not client.lost
+        assert len(split(client.data)) == 13
+        assert gone.lost
+        assert server.connections == 8
+
+
 @given(st.lists(st.binary(max_size=80), max_size=8), st.randoms(use_true_random=False))
 def test_fuzz_of_the_stream_never_wedges(kit, junk, rng) -> None:
     """Whatever came, a frame sent six seconds later is answered, or the connection is closed."""

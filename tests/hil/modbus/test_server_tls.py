@@ -129,6 +129,49 @@ def test_handshakes_that_are_never_made_keep_nobody_out(kit, made) -> None:
 
 
 @needs_openssl
+def test_a_client_is_told_why_it_is_refused(kit, made, strangers) -> None:
+    """By the alert that TLS prescribes, not by a connection that only ends."""
+
+    async def tried(host, port, context) -> None:
+        reader, _ = await asyncio.open_connection(host, port, ssl=context)
+        await reader.read()
+
+    async def client(host, port):
+        none = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        none.check_hostname = False
+        none.load_verify_locations(made.authority)
+        stranger = client_context(strangers.client, strangers.client_key, made.authority)
+        for context, alert in ((none, "CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE"), (stranger, "CA")):
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                context.minimum_version = ssl.TLSVersion.TLSv1_2
+                context.maximum_version = version
+                with pytest.raises(ssl.SSLError, match=alert):
+                    await tried(host, port, context)
+
+    assert served(kit, made, client).statistics.requests == 0
+
+
+@needs_openssl
+def test_whoever_hangs_in_a_handshake_gives_way(kit, made) -> None:
+    """As many as may be in theirs say nothing and stay; clients get in, again and again."""
+
+    async def client(host, port):
+        silent = [await asyncio.open_connection(host, port) for _ in range(200)]
+        await asyncio.sleep(0.1)
+        for _ in range(3):
+            context = client_context(made.client, made.client_key, made.authority)
+            reader, writer = await asyncio.open_connection(host, port, ssl=context)
+            writer.write(READ)
+            assert await reader.readexactly(13) == ANSWER
+            writer.close()
+        assert await silent[0][0].read() == b"", "the oldest was closed"
+        for _, writer in silent:
+            writer.close()
+
+    served(kit, made, client)
+
+
+@needs_openssl
 def test_closing_the_server_closes_what_is_open(kit, made) -> None:
     with WallClock() as clock:
 
