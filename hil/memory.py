@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 from ..sim.clock import Clock
 
@@ -21,8 +23,7 @@ class MemoryTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes; after `close` they are dropped."""
         if not self._closing and data:
-            sent = bytes(data)
-            self._after(lambda: self._peer_receives(sent))
+            self._after(partial(self._peer_receives, bytes(data)))
 
     def close(self) -> None:
         """Close both ends; each protocol learns of it as it would from a socket."""
@@ -41,8 +42,7 @@ class MemoryTransport(asyncio.Transport):
         """Return whether the connection is closed or about to be."""
         return self._closing
 
-    def _after(self, callback: object) -> None:
-        assert callable(callback)
+    def _after(self, callback: Callable[[], object]) -> None:
         self._clock.schedule(self._clock.now_us + self._one_way_us, callback)
 
     def _peer_receives(self, data: bytes) -> None:

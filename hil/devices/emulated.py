@@ -76,6 +76,7 @@ class EmulatedDevice:
         self._due_us: int | None = None
         self._wake_us: int | None = None
         self._behaviours: tuple[Behaviour, ...] = self._build_behaviours(seed)
+        self._told = tuple(each for each in self._behaviours if each.counts_requests)
         self._claimed = frozenset().union(*(each.claims for each in self._behaviours))
 
     @property
@@ -95,8 +96,8 @@ class EmulatedDevice:
         # What has become due first: a request that comes too late rearms nothing.
         self._begin(t_us, busy=False)
         hold_us = self._pace.hold_us(t_us, function)
-        if hold_us is not None:
-            for behaviour in self._behaviours:
+        if hold_us is not None and self._told:
+            for behaviour in self._told:
                 behaviour.requested(t_us)
             self._arm()
         return hold_us

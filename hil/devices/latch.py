@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 from . import codec, fields
 from .fields import Field
@@ -42,6 +43,8 @@ class _Group:
     items: tuple[Field, ...]
     quantities: tuple[str, ...]
     encoders: tuple[Encoder, ...]
+    plain: Callable[[Mapping[str, Value | None]], Any] | None
+    """Picks what goes into the registers as it is; None: some of it has to be worked out."""
 
 
 class Latch:
@@ -75,6 +78,8 @@ class Latch:
             self._close(run)
 
     def _close(self, run: list[Field]) -> None:
+        quantities = tuple(item.quantity or "" for item in run)
+        plain = len(run) > 1 and all(self._is_plain(item) for item in run)
         self._groups.append(
             _Group(
                 run[0].table,
@@ -82,13 +87,19 @@ class Latch:
                 run[-1].end,
                 struct.Struct(">" + "".join(_CODES[item.type] for item in run)),
                 tuple(run),
-                tuple(item.quantity or "" for item in run),
+                quantities,
                 tuple(self._encoder(item) for item in run),
+                itemgetter(*quantities) if plain else None,
             )
         )
 
     def _exponent(self, item: Field) -> int | None:
         return self._exponents.get(item.scale_name or "", 0)
+
+    def _is_plain(self, item: Field) -> bool:
+        """Return whether a value goes into its registers as the float that it is."""
+        scaled = item.factor != 1.0 or self._exponent(item) != 0
+        return not (scaled or item.resolution is not None or codec.is_integer(item.type))
 
     def _encoder(self, item: Field) -> Encoder:
         exponent = self._exponent(item)
@@ -127,6 +138,13 @@ class Latch:
 
     def _store(self, group: _Group) -> None:
         values = self._values
+        if group.plain is not None:
+            try:
+                self._image.store(group.items[0], group.pack.pack(*group.plain(values)))
+            except (struct.error, OverflowError):  # something is missing, or no float32
+                pass
+            else:
+                return
         raws = [
             encode(values[quantity])
             for encode, quantity in zip(group.encoders, group.quantities, strict=True)

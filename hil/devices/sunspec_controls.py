@@ -92,6 +92,8 @@ CONTROLS: Final = (
 class SunspecControl:
     """One set-point of a SunSpec device with its enable, ramp and reversion."""
 
+    counts_requests = False
+
     def __init__(
         self, panel: Panel, names: ControlNames, profile: DeviceProfile, seed: int
     ) -> None:

@@ -33,6 +33,8 @@ class Behaviour(Protocol):
 
     claims: frozenset[str]
     """Names of the registers that it handles when they are written."""
+    counts_requests: bool
+    """Whether any request matters to it, so that it is told of them."""
 
     def written(self, names: frozenset[str], t_us: int) -> None:
         """React to a write of registers, claimed or not."""
@@ -89,6 +91,7 @@ class QuantityWatchdog:
         assert actuator.watchdog is not None
         self._panel = panel
         self._dog = actuator.watchdog
+        self.counts_requests = self._dog.rearmed_by == "request"
         self._quantity = actuator.quantity
         self._names = frozenset(
             item.name

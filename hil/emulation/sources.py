@@ -44,6 +44,18 @@ class Site:
         self.plant = plant
         self.terminals = Terminals(plant)
         self.effects = Effects(len(plant.actuators))
+        self._reading: meter.MeterReading | None = None
+        self._reading_us = -1
+
+    def reading(self, t_us: int) -> meter.MeterReading | None:
+        """Return the newest sample of the plant's meter at a time, None before the first.
+
+        Two devices of one bus mostly ask for the same time.
+        """
+        t_us = max(t_us, 0)
+        if t_us != self._reading_us:
+            self._reading, self._reading_us = self.plant.reading(t_us), t_us
+        return self._reading
 
     def wire(self, t_us: int, actuator: int, power_w: float) -> None:
         """Hand a set-point to an actuator by wire."""
@@ -88,7 +100,7 @@ class MeterSource(PlantSource):
 
     def __init__(self, site: Site) -> None:
         super().__init__(site, {})
-        self._plant = site.plant
+        self._site = site
         self._t_us = -1
         self._sample: meter.MeterReading | None = None
         self._shown: dict[str, float] = {}
@@ -97,7 +109,7 @@ class MeterSource(PlantSource):
         """Return every quantity of the newest sample at a time, nothing before the first."""
         if t_us != self._t_us:
             self._t_us = t_us
-            before, self._sample = self._sample, self._plant.reading(max(t_us, 0))
+            before, self._sample = self._sample, self._site.reading(t_us)
             if self._sample is None:
                 self._shown = {}
             elif before is None or before.published_us != self._sample.published_us:
@@ -148,7 +160,7 @@ class InverterSource(PlantSource):
         """Return every quantity at a time; powers and currents are the inverter's, fed in + ."""
         if t_us != self._t_us:
             self._t_us = t_us
-            sample = self._site.plant.reading(max(t_us, 0))
+            sample = self._site.reading(t_us)
             self._shown = {} if sample is None else self._values(sample)
         return self._shown
 

@@ -321,11 +321,20 @@ class TcpSession(Session, asyncio.BufferedProtocol):
         self._go_on()
 
     def _go_on(self) -> None:
+        if self._idle():
+            self._fast = self._allowed is None
+            return
         while self._queue and not self._busy:
             self._begin(self._queue.pop())
         self._cut(self._rest)
         if self._ended and not self._waiting() and self._transport is not None:
             self._transport.close()
+
+    def _idle(self) -> bool:
+        """Return whether nothing has come that is not served yet, and all of it may be."""
+        waits = self._rest or self._queue or self._busy or self._paused or self._ended
+        transport = self._transport
+        return not waits and self._reading and transport is not None and not transport.is_closing()
 
     def _waiting(self) -> bool:
         """Return whether there is an answer to come."""
