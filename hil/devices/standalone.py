@@ -142,19 +142,30 @@ class StandaloneSource:
             reads[f"power_{phase}_w"] = wave.at
             reads[f"current_{phase}_a"] = _current(wave, reads[f"voltage_{phase}_v"], factor)
             reads[f"apparent_power_{phase}_va"] = _apparent(wave, factor)
-            reads[f"power_factor_{phase}"] = lambda _: factor
-            reads[f"import_energy_{phase}_wh"] = self._counter(f"import {phase}", wave)
-            reads[f"export_energy_{phase}_wh"] = self._counter(f"export {phase}", wave.negative())
+            # Of power that flows back it is negative, so that V x A x it is the power.
+            reads[f"power_factor_{phase}"] = lambda t, wave=wave: math.copysign(factor, wave.at(t))
         reads["power_w"] = lambda t: sum(wave.at(t) for wave in waves)
-        reads["power_factor"] = lambda _: factor
         reads["apparent_power_va"] = lambda t: sum(abs(wave.at(t)) for wave in waves) / factor
-        reads["import_energy_wh"] = self._counter("import", total)
-        reads["export_energy_wh"] = self._counter("export", total.negative())
-        self._reads = reads
+        self._reads = {**reads, **self._counters(waves, total)}
 
-    def _counter(self, name: str, wave: Wave) -> _Read:
-        start_wh = round(self._draw(f"counter {name}", 1e5, 3e6))
-        return lambda t: start_wh + wave.positive_wh(t)
+    def _counters(self, waves: list[Wave], total: Wave) -> dict[str, _Read]:
+        """Return counters of each phase, and of all by what they add up to at each moment.
+
+        What one phase takes while another gives passes by the counters of all: each is less than
+        the sum of its phases, by the same.
+        """
+        reads: dict[str, _Read] = {}
+        starts = {"import": 0, "export": 0}
+        for way in starts:
+            for phase, wave in zip(_PHASES, waves, strict=True):
+                start_wh = round(self._draw(f"counter {way} {phase}", 1e5, 3e6))
+                one_way = wave if way == "import" else wave.negative()
+                reads[f"{way}_energy_{phase}_wh"] = _counter(start_wh, one_way)
+                starts[way] += start_wh
+        within_wh = round(self._draw("counter within", 0.1, 0.6) * min(starts.values()))
+        reads["import_energy_wh"] = _counter(starts["import"] - within_wh, total)
+        reads["export_energy_wh"] = _counter(starts["export"] - within_wh, total.negative())
+        return reads
 
     def _inverter(self) -> None:
         rated = self._profile.ratings.power_w or 5000.0
@@ -270,6 +281,12 @@ class StandaloneSource:
             on = self._motion("enabled", t_us, 1.0) >= 0.5
             return value if on and value >= _MIN_CHARGE_A else 0.0
 
+        # A car takes the current that it is offered, whatever the voltage is; the voltages of three
+        # phases move so that their sum does not.
+        angle, swing = self._draw("voltage", 0.0, 2 * math.pi), 1.5 if ratings.phases == 3 else 0.0
+        turns = (angle + k * 2 * math.pi / 3 for k in range(3))
+        volts = [Wave(230.0, swing, 137 * _S, turn) for turn in turns]
+
         def power(t_us: int) -> float:
             return 230.0 * ratings.phases * amps(t_us)
 
@@ -279,8 +296,15 @@ class StandaloneSource:
             self._sums["session"] += wh
 
         self._step = step
+        reads = self._currents(power, ratings.phases)
+        del reads["voltage_v"]
+        for phase, volt in zip(_PHASES, volts, strict=True):
+            reads[f"voltage_{phase}_v"] = volt.at
+        for phase, volt in zip(_PHASES[: ratings.phases], volts, strict=False):
+            reads[f"current_{phase}_a"] = amps
+            reads[f"power_{phase}_w"] = lambda t, volt=volt: amps(t) * volt.at(t)
         self._reads = {
-            **self._currents(power, ratings.phases),
+            **reads,
             "power_w": power,
             "car_state": lambda t: "charging" if power(t) > 0 else "waiting",
             "enabled": lambda t: self._motion("enabled", t, 1.0),
@@ -328,6 +352,10 @@ def _battery_state(power_w: float) -> str:
     if power_w > 1.0:
         return "discharging"
     return "charging" if power_w < -1.0 else "standby"
+
+
+def _counter(start_wh: int, wave: Wave) -> _Read:
+    return lambda t: start_wh + wave.positive_wh(t)
 
 
 def _apparent(wave: Wave, factor: float) -> _Read:

@@ -68,6 +68,40 @@ def test_a_meter_adds_up() -> None:
     assert min(end.values()) >= 0
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_meter_shows_fits_together(seed: int) -> None:
+    """Volts, amperes and the power factor make the power; counters of all those of the phases."""
+    source = StandaloneSource(load_device_profile("eastron_sdm630"), seed)
+    for t_us in (0, 91 * S, 1234 * S):
+        for phase in "abc":
+            volts, amperes, factor = (
+                number(source, f"{q}_{phase}{unit}", t_us)
+                for q, unit in (("voltage", "_v"), ("current", "_a"), ("power_factor", ""))
+            )
+            power_w = number(source, f"power_{phase}_w", t_us)
+            assert volts * amperes * factor == pytest.approx(power_w)
+        net, most = 0.0, {}
+        for way, sign in (("import", 1), ("export", -1)):
+            parts = [number(source, f"{way}_energy_{p}_wh", t_us) for p in "abc"]
+            net, most[way] = net + sign * sum(parts), sum(parts)
+        total = {way: number(source, f"{way}_energy_wh", t_us) for way in most}
+        assert total["import"] - total["export"] == pytest.approx(net)
+        assert all(0 < total[way] <= most[way] for way in most)
+
+
+@pytest.mark.parametrize("name", ["goe_charger", "keba_p30"])
+def test_a_charger_draws_no_more_than_it_is_allowed(name: str) -> None:
+    source = StandaloneSource(load_device_profile(name), 2)
+    for t_us in (0, 30 * S, 77 * S):
+        power_w = number(source, "power_w", t_us)
+        parts = 0.0
+        for phase in "abc":
+            amperes = number(source, f"current_{phase}_a", t_us)
+            assert amperes == 16
+            parts += amperes * number(source, f"voltage_{phase}_v", t_us)
+        assert parts == pytest.approx(power_w)
+
+
 def actuator(**more: float) -> Actuator:
     return Actuator(quantity="power_setpoint_w", high=1000.0, **more)  # type: ignore[arg-type]
 
