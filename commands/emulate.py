@@ -99,7 +99,7 @@ def _scenario(options: EmulateOptions) -> Scenario | None:
 
 def _site(scenario: Scenario, seed: int) -> Site:
     """Build the plant of a scenario, which then stands behind the devices."""
-    from ..hil.emulation.sources import Site
+    from ..hil.emulation.sources import Site, rehearsed
     from ..sim.clock import US_PER_S, to_us
     from ..sim.export.plant import ExportPlant
     from ..sim.faults import BusFault
@@ -114,9 +114,11 @@ def _site(scenario: Scenario, seed: int) -> Site:
         seed,
     )
     own = [fault for fault in scenario.faults if not isinstance(fault, BusFault)]
-    plant = ExportPlant(scenario.plant, scenario.edge, profiles.values, own, seed, duration_us)
-    plant.advance(0)
-    return Site(plant)
+
+    def make() -> ExportPlant:
+        return ExportPlant(scenario.plant, scenario.edge, profiles.values, own, seed, duration_us)
+
+    return Site(rehearsed(make))
 
 
 async def _serve(

@@ -67,7 +67,7 @@ def open_world(
         with build_clock(mode, factor) as clock:
             yield World(clock)
     elif mode == "virtual":
-        if setup.rig.real:
+        if setup.real:
             raise RigError(
                 f"rig '{setup.rig.name}' has real devices, which keep no virtual time; give "
                 "--clock wall"
@@ -77,6 +77,11 @@ def open_world(
     elif all(not device.emulated for device in setup.rig.devices):
         with build_clock(mode, 1.0, -to_us(WALL_LEAD_S)) as clock:
             yield World(clock)
+    elif factor > MOST_FACTOR:
+        raise RigError(
+            f"rig '{setup.rig.name}' cannot keep up with --factor {factor:g}; allowed: at most "
+            f"{MOST_FACTOR:g}"
+        )
     else:
         with EmulatorProcess(_content(experiment, setup, seed), profiles.values) as process:
             process.built()

@@ -29,7 +29,7 @@ from ..modbus.server import ServeError
 from ..wirefaults.targets import FaultTargetError
 from .build import FOLDER, faults_from, setup_from
 from .rig import EmulatedRig
-from .sources import Site
+from .sources import Site, rehearsed
 
 
 class Worker:
@@ -39,18 +39,17 @@ class Worker:
         self._content = content
         kind = content["plant"]["kind"]
         config = plants.PLANTS[kind].config_model.model_validate(content["plant"])
-        plant = plants.build(
-            kind,
-            config,
-            EdgeConfig.model_validate(content["edge"]),
-            np.load(content["profiles"], allow_pickle=False),
-            faults_from(content["faults"]),
-            int(content["seed"]),
-            int(content["duration_us"]),
-        )
-        assert isinstance(plant, ExportPlant)
-        # The kernel's first call may compile; it is no part of the run.
-        plant.advance(0)
+        arrays = np.load(content["profiles"], allow_pickle=False)
+        edge = EdgeConfig.model_validate(content["edge"])
+        faults = faults_from(content["faults"])
+
+        def make() -> ExportPlant:
+            seed, duration_us = int(content["seed"]), int(content["duration_us"])
+            plant = plants.build(kind, config, edge, arrays, faults, seed, duration_us)
+            assert isinstance(plant, ExportPlant)
+            return plant
+
+        plant = rehearsed(make)
         self._plant = plant
         self._site = Site(plant)
         for load in content["real_loads"]:
