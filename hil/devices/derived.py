@@ -94,6 +94,18 @@ def _quotient(first: str, second: str) -> _Formula:
     return formula
 
 
+def _between(first: str, second: str) -> _Formula:
+    """Return what lies between two phases a third of a turn apart."""
+
+    def formula(number: _Number) -> float | None:
+        one, two = number(f"voltage_{first}_v"), number(f"voltage_{second}_v")
+        if one is None or two is None:
+            return None
+        return math.sqrt(one * one + two * two + one * two)
+
+    return formula
+
+
 def _mean_voltage(number: _Number) -> float | None:
     total = _sum(*(f"voltage_{phase}_v" for phase in _PHASES))(number)
     return float(total) / 3.0 if isinstance(total, float) else None
@@ -121,6 +133,7 @@ def _running(words: tuple[str, str]) -> _Formula:
 _FORMULAS: Final[dict[str, _Formula]] = {
     "voltage_v": _mean_voltage,
     "line_voltage_v": _scaled("voltage_v", math.sqrt(3.0)),
+    **{f"line_voltage_{p}{q}_v": _between(p, q) for p, q in ("ab", "bc", "ca")},
     "current_sum_a": _sum(*(f"current_{phase}_a" for phase in _PHASES)),
     "throughput_energy_wh": _sum("import_energy_wh", "export_energy_wh"),
     **{f"apparent_power_{p}_va": _product(f"voltage_{p}_v", f"current_{p}_a") for p in _PHASES},

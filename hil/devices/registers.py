@@ -194,6 +194,9 @@ class Registers:
     def _value(self, item: Field, data: bytes) -> Accepted:
         raw = codec.decode_raw(item.type, data, item.word_order)
         if isinstance(raw, str):
+            # Bytes that are no text would come back longer than they were.
+            if len(raw.encode()) > 2 * item.width:
+                raise ModbusRefusal(ILLEGAL_VALUE)
             return Accepted(item, raw, 0.0)
         if not math.isfinite(raw) or (item.allowed and int(raw) not in item.allowed):
             raise ModbusRefusal(ILLEGAL_VALUE)

@@ -207,3 +207,26 @@ def test_energy_flows() -> None:
     total, *phases, energy = serve("sunspec_meter", None, visit)
     assert total == pytest.approx(sum(phases), abs=3)
     assert energy > 0
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_mandatory_points_are_there_and_enumerations_are_of_the_model(name: str) -> None:
+    def look(group: Any, prefix: str) -> list[str]:
+        wrong = []
+        for point in group.points.values():
+            known, symbols = point.value is not None, point.pdef.get("symbols", ())
+            if point.pdef.get("mandatory") == "M" and not known:
+                wrong.append(f"{prefix}{point.pdef['name']} is missing")
+            is_enum = known and point.pdef["type"].startswith("enum") and symbols
+            if is_enum and point.value not in [symbol["value"] for symbol in symbols]:
+                wrong.append(f"{prefix}{point.pdef['name']} is {point.value}")
+        for label, inner in group.groups.items():
+            for each in inner if isinstance(inner, list) else [inner]:
+                wrong += look(each, f"{prefix}{label}.")
+        return wrong
+
+    def visit(visitor: Any, _device: EmulatedDevice) -> list[str]:
+        numbers = [number for number in visitor.models if isinstance(number, int)]
+        return [w for n in numbers for model in visitor.models[n] for w in look(model, f"{n}.")]
+
+    assert serve(name, None, visit) == []

@@ -229,3 +229,25 @@ def test_a_scale_register() -> None:
     bench = Bench(profile, ConstantSource({"power_w": 123_450.0}))
     assert holding(bench, 0, 2) == struct.pack(">hh", 12345, 1)
     assert bench.read("power_w") == 123_450.0
+
+
+def test_text_that_is_no_utf_8_is_refused() -> None:
+    """It would not fit when it comes back; a device must not fail of it."""
+    points = [{"quantity": "label", "address": 0, "type": "string", "length": 2, "access": "rw"}]
+    bench = Bench(profile_of(points=points))
+    bench.device.write_registers(0, b"abcd", 0, 16)
+    assert refusal(lambda: bench.device.write_registers(0, b"\xff\xfe\xfd\xfc", 0, 16)) == 3
+    assert holding(bench, 0, 2) == b"abcd"
+
+
+def test_the_em24_shows_what_it_works_out() -> None:
+    volts = {f"voltage_{p}_v": 230.0 for p in "abc"}
+    amps = {f"current_{p}_a": 10.0 for p in "abc"}
+    watts = {f"power_{p}_w": -1840.0 for p in "abc"} | {"power_w": -5520.0}
+    bench = Bench("carlo_gavazzi_em24", ConstantSource(volts | amps | watts))
+    assert inputs(bench, 0x06, 2) == s32l(3984)
+    assert inputs(bench, 0x18, 2) == s32l(23000)
+    assert inputs(bench, 0x1E, 2) == s32l(13800)
+    assert inputs(bench, 0x2A, 4) == s32l(69000) + s32l(41400)
+    assert inputs(bench, 0x2E, 4) == struct.pack(">4h", -800, -800, -800, -800)
+    assert holding(bench, 0x0B, 1) == struct.pack(">H", 1648)
