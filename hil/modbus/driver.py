@@ -79,7 +79,9 @@ class ModbusDevice:
         """Who it says it is; None: not asked yet."""
         self.polls = 0
         self.changed_us = -1
-        """When any of its values was last another one than before."""
+        """When anything that is read most often was last another value than before.
+
+        What is read seldom does not count: it may have changed long ago."""
         timing = profile.timing
         self._modbus = profile.modbus
         self._bus = bus
@@ -298,7 +300,8 @@ class ModbusDevice:
     async def _read(self, reader: BlockReader, t_us: int) -> None:
         answer = await self._ask(reader.request)
         now_us = self._heard_us = self._clock.now_us
-        if reader.take(answer, now_us, self._exponents):
+        new = reader.take(answer, now_us, self._exponents)
+        if new and reader.period_us <= self._readers[0].period_us:
             self.changed_us = now_us
         reader.due_us = t_us + reader.period_us
 

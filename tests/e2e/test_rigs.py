@@ -347,6 +347,14 @@ def test_faults_of_the_meter_reach_the_registers(carried_out: Any, fault: str) -
     assert_same_readings(direct, emulated)
 
 
+def test_a_frozen_meter_stays_stale_when_its_counters_are_read(carried_out: Any) -> None:
+    """Counters are read every ten seconds: the first time they say what was before the freeze."""
+    text = EDGE_FAULTS + "  - {kind: meter_freeze, start_s: 105, duration_s: 60}"
+    one, other = (events(record, "staleness_start") for record in both(carried_out, text, "pi"))
+    assert len(one) == len(other) == 1
+    assert other[0]["t_sim_us"] == pytest.approx(one[0]["t_sim_us"], abs=0.2 * S)
+
+
 #: Fault, target, whether it silences the meter so that its reading becomes stale.
 BUS_FAULTS_OF_A_RUN = [
     ("bus_delay", "meter_lan", "delay_s: 0.1", False),
