@@ -25,7 +25,7 @@ from .pace import Pace
 from .registers import IDENTITY, Accepted, Registers
 from .source import DeviceSource, Value
 from .sunspec_controls import controls_of
-from .watchdogs import Behaviour, QuantityWatchdog
+from .watchdogs import Behaviour, OverrideSwitch, QuantityWatchdog
 
 
 class EmulatedDevice:
@@ -200,6 +200,11 @@ class EmulatedDevice:
     def _build_behaviours(self, seed: int) -> tuple[Behaviour, ...]:
         dogs = [a for a in self.profile.actuators if a.watchdog and not a.watchdog.reversion]
         found: list[Behaviour] = [QuantityWatchdog(self, actuator, seed) for actuator in dogs]
+        found += [
+            OverrideSwitch(self, register.name, register.overrides)
+            for register in self._modbus.registers
+            if register.overrides is not None
+        ]
         return (*found, *controls_of(self, self.profile, seed))
 
     def _begin(self, t_us: int, *, busy: bool = True) -> None:

@@ -123,6 +123,14 @@ class Point(_Meaning, _Place):
     """Register, or point that is written, whose value it shows; null: it is measured."""
 
 
+class Override(Model):
+    """What a register commands while it holds certain numbers, whatever a client commands."""
+
+    quantity: str = Field(pattern=QUANTITY)
+    values: dict[int, float] = Field(min_length=1)
+    """The command, in the unit of the quantity, by the number in the register."""
+
+
 class Register(_Place):
     """Something without a quantity: a constant, or a setting that keeps what is written."""
 
@@ -137,6 +145,8 @@ class Register(_Place):
     """Greatest value that can be written; null: what the type takes."""
     nonvolatile: bool = False
     """Kept in flash: it outlives a reset, and every write wears it."""
+    overrides: Override | None = None
+    """null: nothing."""
 
 
 class Span(Model):
@@ -246,6 +256,12 @@ class ModbusMap(Model):
             for name in (point.scale_register, shown, *point.also):
                 if name is not None and name not in named:
                     raise _fault("there is no register '{name}'", ("points", index), name)
+        for index, register in enumerate(self.registers):
+            forced = register.overrides
+            if forced is not None and forced.quantity not in written:
+                raise _fault(
+                    "'{name}' is no point that is written", ("registers", index), forced.quantity
+                )
         taken: dict[tuple[str, int, str], str] = {}
         places: list[tuple[str, int, str, Point | Register]] = [
             *(("points", i, p.quantity, p) for i, p in enumerate(self.points)),

@@ -179,6 +179,12 @@ class StandaloneSource:
                 return 0.0
             return max(0.0, min(sun.at(t_us), self._motion("power_limit_w", t_us, rated)))
 
+        def state(t_us: int) -> str:
+            if power(t_us) <= 0:
+                return "standby"
+            limited = self._motion("power_limit_w", t_us, rated) < sun.at(t_us)
+            return "throttled" if limited else "producing"
+
         def battery(t_us: int) -> float:
             wanted = charge * math.sin(sun.phase + t_us / 4e8)
             lowest = -self._motion("charge_limit_w", t_us, charge)
@@ -196,7 +202,7 @@ class StandaloneSource:
             "power_w": power,
             "energy_wh": lambda _: self._sums["energy"],
             "connected": lambda t: float(self._motion("connected", t, 1.0) >= 0.5),
-            "state": lambda t: "producing" if power(t) > 0 else "standby",
+            "state": state,
             "temperature_c": self._wave("cabinet", 41.0, 4.0, 1800).at,
             "dc_power_w": lambda t: power(t) / 0.97,
             "dc_voltage_v": self._wave("strings", 620.0, 25.0, 900).at,

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from . import codec
 from .fields import FieldMap
+from .modbus_model import Override
 from .model import Actuator
 from .source import Value
 from .waves import share
@@ -150,3 +151,43 @@ class QuantityWatchdog:
         """Disarm; nothing was written yet."""
         self._timer.stop()
         self.fired = 0
+
+
+class OverrideSwitch:
+    """A register that commands a quantity while it holds certain numbers."""
+
+    counts_requests = False
+
+    def __init__(self, panel: Panel, register: str, override: Override) -> None:
+        writing = panel.map.writing(override.quantity)
+        assert writing is not None
+        self._panel = panel
+        self._register = register
+        self._override = override
+        self._own = writing.name
+        self._watched = frozenset({register, writing.name})
+        self.claims = frozenset({writing.name})
+
+    def written(self, names: frozenset[str], t_us: int) -> None:
+        """Command what the register says, or what was written to the quantity itself."""
+        if not names & self._watched:
+            return
+        number = self._panel.setting(self._register)
+        forced = self._override.values.get(int(float(number or 0)))
+        value = self._panel.setting(self._own) if forced is None else forced
+        self._panel.drive(self._override.quantity, float(value or 0.0), t_us)
+
+    def requested(self, t_us: int) -> None:
+        """Nothing: it does nothing by itself."""
+
+    def advance(self, t_us: int) -> None:
+        """Nothing: it does nothing by itself."""
+
+    def due_us(self) -> int | None:
+        """Return None: nothing becomes due."""
+
+    def latch(self, t_us: int) -> None:
+        """Show nothing: its register shows itself."""
+
+    def reset(self, t_us: int) -> None:
+        """Nothing: its register is what it was."""

@@ -241,3 +241,20 @@ def test_no_more_than_the_actuator_can_do(battery: Bench) -> None:
     battery.write("704.WSetPct", -150)
     battery.write("704.WSetEna", 1)
     assert battery.last == ("power_setpoint_w", -10_000.0)
+
+
+def test_the_go_e_s_force_state_counts_more_than_what_is_allowed() -> None:
+    bench = Bench("goe_charger")
+
+    def force(number: int) -> tuple[str, float]:
+        bench.device.write_registers(337, number.to_bytes(2, "big"), bench.t_us, 16)
+        return bench.last
+
+    assert force(1) == ("enabled", 0.0)
+    bench.write("enabled", 1)
+    assert bench.last == ("enabled", 0.0), "off is off"
+    assert force(0) == ("enabled", 1.0)
+    bench.write("enabled", 0)
+    assert bench.last == ("enabled", 0.0)
+    assert force(2) == ("enabled", 1.0)
+    assert bench.read("enabled") == 0.0, "what is allowed stays as it was written"

@@ -19,6 +19,8 @@ from wattbench.scenarios.devices import (
 )
 from wattbench.scenarios.errors import ScenarioErrors
 
+from .conftest import profile_of
+
 HEAD = "kind: meter\nidentity: {manufacturer: M, model: N}\n"
 
 
@@ -239,3 +241,9 @@ def test_broken_chains_end(answers: list[bytes | None], expected: str) -> None:
 
     with pytest.raises(SunspecError, match=expected):
         visit()
+
+
+def test_a_register_overrides_only_what_can_be_written() -> None:
+    forced = {"name": "x", "address": 1, "overrides": {"quantity": "enabled", "values": {1: 0}}}
+    with pytest.raises(ValidationError, match="'enabled' is no point that is written"):
+        profile_of(registers=[forced])
