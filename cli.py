@@ -161,6 +161,13 @@ def run(
             "--tape/--no-tape", help="Record every frame; default: where devices are real."
         ),
     ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            help="A tape, or a run's folder with one, in place of the devices: once more without "
+            "the rig. Rig, policy and seed are the tape's where they are not given."
+        ),
+    ] = None,
     out: Annotated[
         Path, typer.Option(envvar="WATTBENCH_OUT", help="Folder that the records go to.")
     ] = Path("runs"),
@@ -171,7 +178,7 @@ def run(
     from .commands.run import run as run_scenario
 
     chosen = tuple(policy or ()), tuple(seed or ())
-    options = RunOptions(scenario, out, *chosen, rig, clock, factor, tape)
+    options = RunOptions(scenario, out, *chosen, rig, clock, factor, tape, replay)
     raise typer.Exit(run_scenario(options, as_json=as_json))
 
 

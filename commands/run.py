@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from .show import (
 if TYPE_CHECKING:
     from ..evaluation.judge import Judgement
     from ..hil.bench import RunResult
+    from ..hil.rigs.concrete import RigSetup
     from ..scenarios.model import Scenario
 
 
@@ -56,6 +57,8 @@ class RunOptions:
     clock: str | None = None
     factor: float | None = None
     tape: bool | None = None
+    replay: Path | None = None
+    """A tape, or a run's folder with one, that plays the devices."""
 
 
 def run(options: RunOptions, *, as_json: bool) -> int:
@@ -119,6 +122,7 @@ def _run(options: RunOptions, report: RunReport) -> None:
     from ..hil.bench import Bench
     from ..hil.progress import shown
     from ..hil.safestate import StopSignals
+    from .replay import replay_setup
     from .setup import NAMED, setup_of
 
     with StopSignals(), shown() as progress:
@@ -134,8 +138,11 @@ def _run(options: RunOptions, report: RunReport) -> None:
             else:
                 _finish_record(result, report)
 
-        setup = setup_of(scenario.rig, scenario, progress.note)
-        if setup is not None and scenario.rig not in NAMED:
+        if options.replay is not None:
+            setup: RigSetup | None = replay_setup(options.rig, options.replay, scenario)
+        else:
+            setup = setup_of(scenario.rig, scenario, progress.note)
+        if setup is not None and (scenario.rig not in NAMED or options.replay is not None):
             # The record names the rig, not where its file lay.
             scenario = scenario.model_copy(update={"rig": setup.rig.name})
         bench = Bench(
@@ -162,6 +169,8 @@ def _scenario(options: RunOptions) -> Scenario:
     from ..scenarios.load import load_scenario
 
     scenario = load_scenario(locate(options.scenario))
+    if options.replay is not None:
+        options = _as_recorded(options, options.replay)
     _one_of("--clock", options.clock, ("virtual", "wall"))
     given: dict[str, Any] = {"mode": options.clock, "factor": options.factor}
     clock = scenario.clock.model_copy(
@@ -178,13 +187,29 @@ def _scenario(options: RunOptions) -> Scenario:
         changes["rig"] = options.rig
     if options.seeds:
         changes["seeds"] = tuple(dict.fromkeys(options.seeds))
+    if options.replay is not None:
+        # What it was compared with is on other tapes.
+        changes["baselines"] = ()
     if options.policies:
         own = (*scenario.policies, *scenario.baselines)
         changes["policies"] = select_policies(options.policies, own)
         # The audit names policies of the file, which may not take part now.
         changes["audit"] = None
     changed: Scenario = scenario.model_copy(update=changes)
+    if options.replay is not None and len(changed.policies) * len(changed.seeds) != 1:
+        raise UsageError("a tape is of one run; give one --policy and one --seed")
     return changed
+
+
+def _as_recorded(options: RunOptions, tape: Path) -> RunOptions:
+    """Return options for a replay: what was not given is as it was when the tape was recorded."""
+    from .replay import header_of, recorded
+
+    if options.clock == "wall":
+        raise UsageError("a tape is replayed in virtual time; leave --clock wall out")
+    given = {"policies": options.policies, "seeds": options.seeds}
+    found = recorded(header_of(tape)) | {key: value for key, value in given.items() if value}
+    return replace(options, clock="virtual", **found)
 
 
 def _one_of(option: str, value: str | None, allowed: Sequence[str]) -> None:

@@ -127,6 +127,8 @@ class Parts:
     """A real rig's lock, lease and guardian; None: nothing in it is real."""
     tape: RunTape | None = None
     """Takes every frame; None: nothing is recorded, or there are no frames."""
+    replayed: bool = False
+    """Whether a tape plays the devices: then there is nothing to be made safe."""
     begin: Callable[[], None] = lambda: None
     """Called when the rig is open: the run's time begins."""
 
@@ -190,7 +192,8 @@ def assemble(
         tape = RunTape(header_of(setup, plant.actuators, start_utc, clock.mode, about))
     plant, driver, session = attach(experiment, setup, world, plant, seed, tape)
     common = clock, plant, agent, driver, log, settings, agent.safe_w
-    return Parts(*common, session, tape, world.begin)
+    replayed = setup.tape is not None
+    return Parts(*common, session, tape, replayed, world.begin)
 
 
 def build_loop(

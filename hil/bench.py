@@ -76,7 +76,7 @@ class Bench:
         self._settings = loop_settings(experiment.clock)
         self._warm: set[str] = set()
         self._rig = rig
-        self._taped = rig is not None and (rig.rig.real if taped is None else taped)
+        self._taped = rig is not None and (rig.real if taped is None else taped)
 
     def run(self) -> list[RunResult]:
         """Run baselines, then policies, for every seed; a signal ends the run and all after it.
@@ -113,7 +113,7 @@ class Bench:
 
     def _rig_is_broken(self, outcome: Outcome) -> bool:
         """Return whether nothing more may be run on the rig until a person has looked at it."""
-        if self._rig is None or not self._rig.rig.real:
+        if self._rig is None or not self._rig.real:
             return False
         from .rigs.errors import RigBrokenError
 

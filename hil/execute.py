@@ -176,7 +176,7 @@ def _drive(
         _note_stop(clock, events, outcome)
     if parts.session is not None:
         outcome.safe_state = _hand_back(parts, parts.session, events, signals)
-    elif outcome.cause:
+    elif outcome.cause and not parts.replayed:
         outcome.safe_state = _make_safe(parts, events, signals)
     with contextlib.suppress(Exception, asyncio.CancelledError):
         clock.run(parts.driver.close())

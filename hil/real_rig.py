@@ -11,7 +11,10 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..sim.clock import Clock
 from .errors import ReadingError, RigError
@@ -20,12 +23,24 @@ from .modbus.errors import ModbusError
 from .real_site import ConnectionLog
 from .rigs.masters import SetpointWatch
 from .rigs.safety import Calibration
-from .rigs.session import RigSession
 from .zigbee.slots import Report
 
 _PLAY_STEP_W: Final = 1.0
 """A player is told a new power when it differs by this much."""
 _PHASES: Final = "abc"
+
+
+class Guard(Protocol):
+    """What a run on a real rig has to ask and to tell: a `RigSession`."""
+
+    def expect(self, within_s: float) -> None:
+        """Say that the run is alive and will be heard of again within a time."""
+
+    def may_write(self) -> None:
+        """Raise `RigError` when nothing may be written any more."""
+
+    def broken(self, reason: str) -> RigError:
+        """Put the rig out of use; return the error to raise."""
 
 
 @dataclass(slots=True)
@@ -54,7 +69,7 @@ class RealRig:
     """The real part of a rig during a run."""
 
     clock: Clock
-    session: RigSession
+    session: Guard
     tick_s: float
     refresh_us: int
     measured: Callable[[int, float], None]
@@ -63,6 +78,8 @@ class RealRig:
     """Real loads on Modbus by their place."""
     reporting: frozenset[int] = frozenset()
     """Places of real loads that report their power through a coordinator."""
+    obeying: frozenset[int] = frozenset()
+    """Places of loads that nobody measures: they are taken to do what they are told."""
     witness: ModbusDevice | None = None
     """The meter that the truth comes from: a witness, or the grid meter itself."""
     witness_is_polled: bool = False
@@ -88,6 +105,11 @@ class RealRig:
         watched = self.watched.get(place)
         if watched is not None:
             watched.watch.written(value, self.clock.now_us)
+
+    def commanded(self, power_w: NDArray[np.float64]) -> None:
+        """Take note of set-points [actuator] that were sent."""
+        for place in self.obeying:
+            self.measured(place, max(float(power_w[place]), 0.0))
 
     def value(self, device: ModbusDevice, quantity: str) -> float:
         """Return what a device shows, corrected by its calibration; NaN for none."""

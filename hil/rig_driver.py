@@ -214,6 +214,8 @@ class RigDriver:
             ReadingError: the meter did not answer, or not with a value.
             RigError: it is given up.
         """
+        if self.alive is not None:
+            self.alive()
         real, failure = self._real, None
         if real is not None:
             real.alive()
@@ -274,6 +276,8 @@ class RigDriver:
                 acked[port.place] = self._clock.now_us
             except (ModbusError, ReadingError):
                 status = NO_ANSWER
+        if self._real is not None:
+            self._real.commanded(power_w)
         self._sent.append((now_us, number, tuple(written)))
         self._wired_acked.append(acked)
         return len(self._sent) - 1, status
@@ -318,6 +322,11 @@ class RigDriver:
     def listen(self, events: Events) -> None:
         """Tell from now on what happens to devices."""
         self._events = events
+
+    def tell(self, t_us: int, kind: str, **data: Any) -> None:
+        """Write an event."""
+        if self._events is not None:
+            self._events.event(t_us, kind, **data)
 
     def device_event(self, device: str, kind: str, data: Mapping[str, Any]) -> None:
         """Pass on what happened to a device."""

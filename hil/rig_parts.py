@@ -22,13 +22,15 @@ from .modbus.bus import ModbusBus
 from .modbus.client import ModbusClient
 from .modbus.driver import ModbusDevice
 from .modbus.tls import client_context
-from .real_rig import Player, RealRig, Watched
+from .real_rig import Guard, Player, RealRig, Watched
 from .real_site import ConnectionLog, RealSite, TruthOf
 from .rig_driver import PowerLink, RigDriver, WiredActuator
 from .rigs.concrete import ConcreteDevice, RigSetup, concrete_for
 from .rigs.masters import SetpointWatch
 from .rigs.model import Bus, ModbusRtuBus, ModbusTcpBus, ModbusTlsBus, Zigbee2MqttBus, ZnpBus
 from .rigs.session import RigSession
+from .tape.rig import ONE_WAY_US as TAPED_ONE_WAY_US
+from .tape.rig import NoGuard, TapedRig, TapedSite
 from .wire import Tap
 from .wirefaults.targets import FaultTargetError
 from .world import World
@@ -75,10 +77,12 @@ def attach(
     devices = concrete_for(setup, plant)
     effects: Callable[[], Effects] | None = None
     alive: Callable[[], None] | None = None
-    emulated: EmulatedRig | None = None
+    emulated: EmulatedRig | TapedRig | None = None
     where: dict[str, dict[str, Any]] = {}
     seen: Plant = plant
-    if world.process is not None:
+    if setup.tape is not None:
+        emulated = TapedRig(setup.tape, setup.rig, clock)
+    elif world.process is not None:
         end_us = to_us(experiment.clock.duration_s)
         seen = remote = RemotePlant(world.process, clock, plant, end_us)
         effects, alive = remote.effects, world.process.check
@@ -86,7 +90,7 @@ def attach(
         for endpoint in world.process.endpoints:
             bus = by_id[str(endpoint["device"])].bus.id
             where[bus] = {k: endpoint[k] for k in ("host", "port", "path") if k in endpoint}
-    elif not setup.rig.real:
+    elif not setup.real:
         site = Site(plant)
         try:
             emulated = EmulatedRig(setup, clock, site=site, seed=seed, faults=experiment.faults)
@@ -96,13 +100,18 @@ def attach(
     report_s = experiment.edge.device.report_period_s
     builder = _Builder(setup, devices, clock, plant.actuators, emulated, where, tap, report_s)
     session: RigSession | None = None
-    if setup.rig.real:
+    if isinstance(emulated, TapedRig):
+        seen = builder.make_real(seen, plant, NoGuard(), experiment)
+    elif setup.real:
         session = RigSession(setup.rig, setup.profiles, f"{experiment.name}, seed {seed}")
+        builder.session = session
         seen = builder.make_real(seen, plant, session, experiment)
     report_s = experiment.edge.device.report_period_s
     refresh_us = to_us(experiment.clock.refresh_s)
     driver = builder.driver(effects, refresh_us=refresh_us, report_s=report_s)
     driver.alive = alive
+    if isinstance(emulated, TapedRig):
+        emulated.on_event = driver.tell
     return seen, driver, session
 
 
@@ -115,7 +124,7 @@ class _Builder:
         devices: Sequence[ConcreteDevice],
         clock: Clock,
         actuators: Sequence[Actuator],
-        emulated: EmulatedRig | None,
+        emulated: EmulatedRig | TapedRig | None,
         where: Where,
         tap: Tap | None,
         report_s: float | None,
@@ -124,6 +133,8 @@ class _Builder:
         self._setup, self._clock, self._actuators = setup, clock, actuators
         self._emulated, self._where, self._tap = emulated, where, tap
         self._devices = devices
+        taped = isinstance(emulated, TapedRig)
+        self._one_way_us = TAPED_ONE_WAY_US if taped else ONE_WAY_US
         self._buses: dict[str, ModbusBus] = {}
         self._opening: list[Callable[[], Any]] = []
         self._closing: list[Callable[[], Any]] = []
@@ -132,37 +143,48 @@ class _Builder:
         self._real: RealRig | None = None
         self._truth_of: TruthOf = "plant"
         self._driver: RigDriver | None = None
-        self._session: RigSession | None = None
+        self.session: RigSession | None = None
 
-    def make_real(
-        self, seen: Plant, twin: ExportPlant, session: RigSession, experiment: Any
-    ) -> Plant:
-        """Bind what is real: loads that are measured, and the meter that the truth comes from."""
-        self._session = session
+    def make_real(self, seen: Plant, twin: ExportPlant, session: Guard, experiment: Any) -> Plant:
+        """Bind what is real: loads that are measured, and the meter that the truth comes from.
+
+        On a tape everything is as good as real, but asked for no more than it was then.
+        """
+        taped = self._emulated if isinstance(self._emulated, TapedRig) else None
+        was_real = self._setup.rig.real
         loads: dict[int, ModbusDevice] = {}
         reporting: set[int] = set()
+        obeying: set[int] = set()
         for place, actuator in enumerate(self._actuators):
             device = self._serving(_what(actuator))
-            if device is None or device.emulated or actuator.kind != "load":
+            if device is None or actuator.kind != "load":
                 continue
-            if device.profile.modbus is not None:
+            if device.emulated:
+                if taped is None:
+                    continue
+                silent = device.profile.modbus is not None or self._report_s is None
+                (obeying if silent else reporting).add(place)
+            elif device.profile.modbus is not None:
                 loads[place] = self._modbus(device, ("power_w",))
             else:
                 reporting.add(place)
             if not isinstance(seen, RemotePlant):
                 twin.follow(place)
-        meter = self._serving("witness")
+        meter = self._serving("witness") if was_real else None
         grid = self._serving("grid")
-        if meter is None and grid is not None and not grid.emulated:
+        if meter is None and grid is not None and (taped is not None or not grid.emulated):
             meter = grid
         log = None
+        duration_s = experiment.clock.duration_s
         if meter is not None:
-            log = ConnectionLog(int(experiment.clock.duration_s))
+            log = ConnectionLog(int(duration_s))
             self._truth_of = "witness" if meter is not grid else "grid meter"
         site: RemotePlant | RealSite
         if isinstance(seen, RemotePlant):
             site = seen
             site.log = log
+        elif taped is not None and log is not None:
+            site = TapedSite(twin, self._clock, log, taped, to_us(duration_s))
         else:
             site = RealSite(twin, self._clock, log)
         pv = self._serving("pv")
@@ -174,11 +196,12 @@ class _Builder:
             measured=site.measured,
             loads=loads,
             reporting=frozenset(reporting),
+            obeying=frozenset(obeying),
             witness=None if meter is None else self._modbus(meter, METER_FIELDS),
             witness_is_polled=meter is grid,
             pv=None if pv is None else self._modbus(pv, ("power_w",)),
             log=log,
-            players=self._players(twin),
+            players=self._players(twin) if was_real else (),
             watched=self._watched(),
             calibrations={
                 (device.id, item.point): item
@@ -312,7 +335,7 @@ class _Builder:
         if self._emulated is not None:
             make = self._emulated.protocol(bus.id)
             return ModbusClient.in_memory(
-                self._clock, make, one_way_us=ONE_WAY_US, line=line, **own
+                self._clock, make, one_way_us=self._one_way_us, line=line, **own
             )
         place = self._where.get(bus.id, {})
         if isinstance(bus, ModbusRtuBus):
@@ -368,7 +391,7 @@ class _Builder:
 
     def _coordinator(self, bus: ZnpBus) -> Connect:
         if self._emulated is not None:
-            return ports.in_memory(self._clock, self._emulated.protocol(bus.id), ONE_WAY_US)
+            return ports.in_memory(self._clock, self._emulated.protocol(bus.id), self._one_way_us)
         place = self._where.get(bus.id, {})
         path = place.get("path") or bus.path
         if path is not None:
@@ -402,14 +425,17 @@ class _Builder:
     def _identity(self) -> dict[str, Any]:
         """Return what the record says about the rig; of a real one also how it is guarded."""
         rig = self._setup.rig
-        said = {} if self._session is None else self._session.identity()
+        said = {} if self.session is None else self.session.identity()
+        taped = self._emulated if isinstance(self._emulated, TapedRig) else None
+        if taped is not None:
+            said = {"replay": taped.identity()}
         return {
             **said,
             "name": rig.name,
             "station": rig.station,
             "operator": rig.operator,
             "devices": [self._device_identity(device) for device in self._devices],
-            "unpaired": rig.unpaired,
+            "unpaired": rig.unpaired or taped is not None,
             "truth": self._truth_of,
         }
 

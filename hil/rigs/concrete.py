@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Protocol
 
 from ...sim.edge.config import EdgeConfig
@@ -41,6 +42,13 @@ class RigSetup:
     rig: Rig
     profiles: Mapping[str, DeviceProfile]
     """By the name under which its devices have them (`RigDevice.profile`)."""
+    tape: Path | None = None
+    """A tape that plays all its devices; None: they are there themselves."""
+
+    @property
+    def real(self) -> bool:
+        """Whether real devices take part: only then are there locks and guardians."""
+        return self.tape is None and self.rig.real
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ def header_of(
         actuators: of the scenario's plant; patterns of the rig stand for them.
         start_utc: UTC of simulated time 0.
         clock: of the run.
-        about: what else is to be known: scenario, policy, seed.
+        about: what else is to be known: scenario, policy, seed. The rig goes there too, without
+            passwords, so that the tape can take its place.
     """
     devices = tuple(
         TapeDevice(
@@ -45,8 +46,11 @@ def header_of(
     buses = tuple(
         TapeBus(bus.id, bus.kind, _place(bus)) for bus in setup.rig.buses if bus.id in used
     )
+    plain = setup.rig.model_dump(mode="json")
+    for bus in plain["buses"]:
+        bus.pop("password", None)
     start_us = (start_utc - _EPOCH) // _MICROSECOND
-    return TapeHeader(start_us, clock, buses, devices, dict(about))
+    return TapeHeader(start_us, clock, buses, devices, {**about, "rig": plain})
 
 
 def _place(bus: Bus) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 from ...sim.clock import Clock
@@ -22,6 +22,7 @@ from .decode import Decoder
 from .link import whole
 from .model import TapeFrame, TapeHeader
 from .reader import TapeReader
+from .shapes import shape, with_values
 from .znp_numbers import Numbers, without
 
 _PENDING: Final = 256
@@ -45,6 +46,7 @@ class _Exchange:
     key: bytes
     transaction: int
     answers: list[_Answer] = field(default_factory=list)
+    used: bool = False
 
 
 class BusReplay:
@@ -57,6 +59,7 @@ class BusReplay:
         name: of the bus.
         immediate: answer at once instead of after the recorded time.
         hold: go on with the last answer to a request when the tape has no more.
+        loose: let a command with other values than then be answered as it was; see `altered`.
         decoder: says what a request that was missed is about.
     """
 
@@ -69,12 +72,21 @@ class BusReplay:
         name: str = "bus",
         immediate: bool = False,
         hold: bool = False,
+        loose: bool = False,
         decoder: Decoder | None = None,
     ) -> None:
         self.name, self.kind = name, kind
         self.on_missed: Callable[[str], object] | None = None
+        self.on_held: Callable[[str], object] | None = None
         self.missed: dict[str, int] = {}
         """What was asked for but is not on the tape (any more), and how often."""
+        self.held: dict[str, int] = {}
+        """What was answered with the last answer once more, and how often."""
+        self.on_altered: Callable[[str], object] | None = None
+        self.altered: dict[str, int] = {}
+        """Commands with other values than on the tape, and how often."""
+        self.end_us: int | None = None
+        """Time of the last frame."""
         self.answered = 0
         """Requests that the tape has."""
         self.recorded = 0
@@ -82,6 +94,8 @@ class BusReplay:
         self._immediate = immediate
         self._hold = hold
         self._last: dict[bytes, _Exchange] = {}
+        self._loose = loose
+        self._shapes: dict[bytes, deque[_Exchange]] = {}
         self._numbers = Numbers() if kind == "znp" else None
         self._decoder = decoder
         self._waiting: dict[bytes, deque[_Exchange]] = {}
@@ -92,6 +106,9 @@ class BusReplay:
             self.recorded += 1
             self._waiting.setdefault(exchange.key, deque()).append(exchange)
             self._times[exchange.key] = self._times.get(exchange.key, 0) + 1
+            like = shape(kind, exchange.frame) if loose else None
+            if like is not None:
+                self._shapes.setdefault(like, deque()).append(exchange)
 
     @property
     def left(self) -> int:
@@ -113,24 +130,56 @@ class BusReplay:
         """Return the answers to a request: delay in µs and bytes."""
         key, transaction = self._key(frame)
         waiting = self._waiting.get(key)
+        while waiting and waiting[0].used:
+            waiting.popleft()
+        answers: list[_Answer] | None = None
         if waiting:
             self.answered += 1
-            found = self._last[key] = waiting.popleft()
+            found = waiting.popleft()
+            found.used = True
+            if found.answers or key not in self._last:
+                # What is held is what was answered last: tapes may end between the two.
+                self._last[key] = found
+        elif (like := self._alike(frame)) is not None:
+            found = like
+            self._count(self.altered, self.on_altered, frame, key)
+            answers = [
+                replace(one, data=with_values(self.kind, found.frame, frame, one.data))
+                for one in found.answers
+            ]
         elif self._hold and key in self._last:
             found = self._last[key]
+            self._count(self.held, self.on_held, frame, key)
         else:
-            self._miss(frame, key)
+            self._count(self.missed, self.on_missed, frame, key)
             return []
         if self._numbers is not None:
             self._numbers.asked(found.frame, frame)
         return [
             (0 if self._immediate else one.delay_us, _renumbered(one, transaction))
-            for one in found.answers
+            for one in (found.answers if answers is None else answers)
         ]
 
     def on_wire(self, data: bytes) -> bytes:
         """Return an answer with the running numbers of now; asked when it leaves."""
         return data if self._numbers is None else self._numbers.renumbered(data)
+
+    def _alike(self, frame: bytes) -> _Exchange | None:
+        """Return the next command on the tape that is this one but for its values.
+
+        The last one stays, so that it can stand for all that follow.
+        """
+        like = shape(self.kind, frame) if self._loose else None
+        known = self._shapes.get(like) if like is not None else None
+        if not known:
+            return None
+        while len(known) > 1 and known[0].used:
+            known.popleft()
+        found = known[0]
+        if not found.used:
+            found.used = True
+            self.answered += 1
+        return found
 
     def _exchanges(self, frames: Iterable[TapeFrame]) -> Iterator[_Exchange]:
         """Yield the requests in order, each with all that was answered to it by then or later."""
@@ -139,6 +188,7 @@ class BusReplay:
         first_us: int | None = None
         for frame in frames:
             first_us = frame.t_us if first_us is None else first_us
+            self.end_us = frame.t_us
             if frame.direction == "request":
                 key, transaction = self._key(frame.data)
                 last = _Exchange(frame.t_us, frame.data, key, transaction)
@@ -172,7 +222,14 @@ class BusReplay:
             return pending.pop(_command(answer) & ~mt.TYPE_MASK | mt.SREQ, None)
         return None
 
-    def _miss(self, frame: bytes, key: bytes) -> None:
+    def _count(
+        self,
+        counts: dict[str, int],
+        told: Callable[[str], object] | None,
+        frame: bytes,
+        key: bytes,
+    ) -> None:
+        """Count a request that the tape does not have (any more), and tell the first of a kind."""
         what = frame.hex(" ")
         if self._decoder is not None:
             shown = TapeFrame(0, self._clock.now_us, self.name, self.kind, "request", frame)
@@ -180,9 +237,9 @@ class BusReplay:
         times = self._times.get(key, 0)
         again = f"asked for more than the {times} times that are on the tape"
         text = f"{self.name}: {what}: {again if times else 'not on the tape'}"
-        self.missed[text] = self.missed.get(text, 0) + 1
-        if self.missed[text] == 1 and self.on_missed is not None:
-            self.on_missed(text)
+        counts[text] = counts.get(text, 0) + 1
+        if counts[text] == 1 and told is not None:
+            told(text)
 
 
 class Replay:
@@ -193,10 +250,17 @@ class Replay:
         clock: of the run.
         immediate: answer at once instead of after the recorded time.
         hold: go on with the last answer to a request when the tape has no more.
+        loose: let a command with other values than then be answered as it was.
     """
 
     def __init__(
-        self, reader: TapeReader, clock: Clock, *, immediate: bool = False, hold: bool = False
+        self,
+        reader: TapeReader,
+        clock: Clock,
+        *,
+        immediate: bool = False,
+        hold: bool = False,
+        loose: bool = False,
     ) -> None:
         self.header: TapeHeader = reader.header
         by_bus: dict[str, list[TapeFrame]] = {bus.name: [] for bus in reader.header.buses}
@@ -214,8 +278,14 @@ class Replay:
                 name=name,
                 immediate=immediate,
                 hold=hold,
+                loose=loose,
                 decoder=decoder,
             )
+
+    @property
+    def end_us(self) -> int:
+        """Time of the last frame, 0 where there is none."""
+        return max((bus.end_us for bus in self.buses.values() if bus.end_us is not None), default=0)
 
     def protocol(self, bus: str) -> asyncio.Protocol:
         """Return the devices' end of a new connection to a bus. Raises KeyError for a wrong one."""
