@@ -8,6 +8,7 @@ Unit 0 addresses all units: what writes is carried out by each, nobody answers.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -21,6 +22,9 @@ from .unit import Unit
 _BROADCAST: Final = 0
 _GARBAGE_SILENCE_US: Final = 20_000
 _MAX_SENDING: Final = 64
+_GIVEN_UP_US: Final = 2_000_000
+"""A request that has waited for so long is dropped: whoever sent it waits no more, and would take
+its answer for that of a later one."""
 
 
 class RtuSession(Session):
@@ -56,6 +60,8 @@ class RtuSession(Session):
         self._busy = False
         self._paused = False
         self._queue = Queue()
+        self._queued_us: deque[int] = deque()
+        """When the requests in the queue came."""
         self._sending: list[bytes] = []
 
     def _known(self, unit_id: int) -> bool:
@@ -131,7 +137,9 @@ class RtuSession(Session):
     def _arrive(self, frame: bytes) -> None:
         if not (self._busy or self._sending):
             self._begin(frame)
-        elif not self._queue.push(frame):
+        elif self._queue.push(frame):
+            self._queued_us.append(self._server.clock.now_us)
+        else:
             self._server.statistics.dropped += 1
 
     def _begin(self, frame: bytes) -> None:
@@ -200,7 +208,11 @@ class RtuSession(Session):
 
     def _go_on(self) -> None:
         while self._queue and not (self._busy or self._sending):
-            self._begin(self._queue.pop())
+            frame, came_us = self._queue.pop(), self._queued_us.popleft()
+            if self._server.clock.now_us - came_us > _GIVEN_UP_US:
+                self._server.statistics.dropped += 1
+            else:
+                self._begin(frame)
 
     def _put(self, data: bytes) -> None:
         """Send bytes at the pace of the line."""

@@ -194,6 +194,15 @@ def test_a_flood_is_answered_within_bounds(kit) -> None:
     assert answered >= 60
 
 
+def test_nobody_gets_answers_to_what_was_asked_long_ago(kit) -> None:
+    """After a flood of long reads the line is free again in a moment, and answers what is new."""
+    long, new = rtu_frame(1, bytes.fromhex("03 0000 0078")), rtu_frame(1, WRITE)
+    client, server = rtu(kit, 60 * long, 3.0, new, line=SLOW, wait_s=0.4)
+    assert client.data.endswith(new)
+    assert 6 <= (len(client.data) - len(new)) // 245 <= 9
+    assert server.statistics.dropped >= 50
+
+
 class Faults:
     def __init__(self, answers) -> None:
         self._answers = answers
