@@ -81,6 +81,13 @@ class TapedRig:
 
     def problem(self, end_us: int) -> str | None:
         """Return why a run that lasted until `end_us` is not what happened then; None: it is."""
+        found = []
+        if self.end_us < end_us - _SHORT_US:
+            rest = "" if self.damage is None else f" ({self.damage})"
+            found.append(
+                f"the tape ends at second {self.end_us / US_PER_S:.0f} of "
+                f"{end_us / US_PER_S:.0f}{rest}; what came after is its last answers again"
+            )
         buses = self._replay.buses.values()
         for text, counts in (
             ("requests have no answer on the tape", [bus.missed for bus in buses]),
@@ -88,14 +95,9 @@ class TapedRig:
         ):
             first = next((what for one in counts for what in one), None)
             if first is not None:
-                return f"{sum(sum(one.values()) for one in counts)} {text}, at first {first}"
-        if self.end_us < end_us - _SHORT_US:
-            rest = "" if self.damage is None else f" ({self.damage})"
-            return (
-                f"the tape ends at second {self.end_us / US_PER_S:.0f} of "
-                f"{end_us / US_PER_S:.0f}{rest}; what came after is its last answers again"
-            )
-        return None
+                times = sum(sum(one.values()) for one in counts)
+                found.append(f"{times} {text}, at first {first}")
+        return "; ".join(found) or None
 
     def _tell(self, kind: str, bus: str, what: str) -> None:
         if self.on_event is not None:

@@ -11,7 +11,7 @@ from typing import Final
 from ..modbus.framing import crc
 from ..zigbee import mt
 from .cutting import TCP_KINDS
-from .znp_numbers import sequence_at, without
+from .znp_numbers import message_at, sequence_at, without
 
 _ONE: Final = frozenset({5, 6})
 """Modbus functions that write one value: unit, function, address, value; the answer repeats it."""
@@ -23,14 +23,12 @@ _DATA_REQUESTS: Final = frozenset({mt.AF_DATA_REQUEST, mt.AF_DATA_REQUEST_EXT})
 def shape(kind: str, frame: bytes) -> bytes | None:
     """Return what a request is without its values, None if it carries none."""
     if kind == "znp":
-        command = int.from_bytes(frame[2:4], "big")
-        at = sequence_at(frame)
-        if command not in _DATA_REQUESTS or at is None:
+        begin, at = message_at(frame), sequence_at(frame)
+        if int.from_bytes(frame[2:4], "big") not in _DATA_REQUESTS or begin is None or at is None:
             return None
         plain = without(frame)
-        # Up to the command of the message; without the lengths, which follow from the values.
-        begin = plain[:1] + plain[2 : at + 2]
-        return begin if len(plain) > at + 2 else None
+        # Up to the command of the message, and without the lengths, which its values make.
+        return plain[2 : begin - 2] + plain[begin : at + 2] if len(plain) > at + 2 else None
     body = frame[6:] if kind in TCP_KINDS else frame[:-2]
     if len(body) >= 6 and body[1] in _ONE:
         return body[:4]

@@ -27,6 +27,12 @@ def transaction_at(frame: bytes) -> int | None:
     return None if place is None or _HEAD + place >= len(frame) - 1 else _HEAD + place
 
 
+def message_at(frame: bytes) -> int | None:
+    """Return where the message in a frame begins, None if there is none."""
+    place = _MESSAGE.get(_command(frame))
+    return None if place is None or _HEAD + place >= len(frame) - 1 else _HEAD + place
+
+
 def sequence_at(frame: bytes) -> int | None:
     """Return where the message in a frame has its sequence number, None if it has none."""
     command = _command(frame)
