@@ -21,8 +21,8 @@ from wattbench.hil.modbus import framing
 from wattbench.hil.rig import RigError
 from wattbench.hil.zigbee.host import ports
 from wattbench.hil.zigbee.host.connection import HostSettings
-from wattbench.hil.zigbee.host.start import NetworkSettings
 from wattbench.hil.zigbee.host.host import ZigbeeHost
+from wattbench.hil.zigbee.host.start import NetworkSettings
 from wattbench.sim.clock import WallClock
 
 PATIENCE_S = 60.0
