@@ -264,8 +264,9 @@ class EmulatedDevice:
         self._ready = not quantities or bool(values)
         if not values:
             values.update(dict.fromkeys(quantities))
-        for quantity in self._stuck.keys() & set(quantities):
-            values[quantity] = self._stuck[quantity]
+        for quantity, value in self._stuck.items():
+            if quantity in quantities:
+                values[quantity] = value
         return values
 
     def _complete(self, values: Snapshot, t_us: int) -> Snapshot:
