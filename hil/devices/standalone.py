@@ -143,7 +143,7 @@ class StandaloneSource:
             reads[f"current_{phase}_a"] = _current(wave, reads[f"voltage_{phase}_v"], factor)
             reads[f"apparent_power_{phase}_va"] = _apparent(wave, factor)
             # Of power that flows back it is negative, so that V x A x it is the power.
-            reads[f"power_factor_{phase}"] = lambda t, wave=wave: math.copysign(factor, wave.at(t))
+            reads[f"power_factor_{phase}"] = _signed(factor, wave)
         reads["power_w"] = lambda t: sum(wave.at(t) for wave in waves)
         reads["apparent_power_va"] = lambda t: sum(abs(wave.at(t)) for wave in waves) / factor
         self._reads = {**reads, **self._counters(waves, total)}
@@ -308,7 +308,7 @@ class StandaloneSource:
             reads[f"voltage_{phase}_v"] = volt.at
         for phase, volt in zip(_PHASES[: ratings.phases], volts, strict=False):
             reads[f"current_{phase}_a"] = amps
-            reads[f"power_{phase}_w"] = lambda t, volt=volt: amps(t) * volt.at(t)
+            reads[f"power_{phase}_w"] = _product(amps, volt)
         self._reads = {
             **reads,
             "power_w": power,
@@ -362,6 +362,14 @@ def _battery_state(power_w: float) -> str:
 
 def _counter(start_wh: int, wave: Wave) -> _Read:
     return lambda t: start_wh + wave.positive_wh(t)
+
+
+def _signed(size: float, wave: Wave) -> _Read:
+    return lambda t: math.copysign(size, wave.at(t))
+
+
+def _product(factor: Callable[[int], float], wave: Wave) -> _Read:
+    return lambda t: factor(t) * wave.at(t)
 
 
 def _apparent(wave: Wave, factor: float) -> _Read:

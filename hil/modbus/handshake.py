@@ -19,8 +19,8 @@ class Handshake(sslproto.SSLProtocol):
     Args:
         protocol: What runs inside of it.
         context: Certificates of both sides.
-        handshake_s: Time for the handshake.
-        shutdown_s: Time for the end.
+        handshake_s: Seconds for the handshake.
+        shutdown_s: Seconds for the end.
     """
 
     def __init__(
@@ -28,8 +28,8 @@ class Handshake(sslproto.SSLProtocol):
         protocol: asyncio.Protocol,
         context: ssl.SSLContext,
         *,
-        handshake_s: float,
-        shutdown_s: float,
+        handshake_s: int,
+        shutdown_s: int,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.done: asyncio.Future[Any] = loop.create_future()
@@ -46,5 +46,5 @@ class Handshake(sslproto.SSLProtocol):
 
     def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
         if isinstance(handshake_exc, ssl.SSLError):
-            self._process_outgoing()
+            self._process_outgoing()  # type: ignore[attr-defined]  # not in the stubs
         super()._on_handshake_complete(handshake_exc)

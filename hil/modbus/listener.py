@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from .handshake import Handshake
@@ -19,8 +20,8 @@ _SOCKET_BUFFER: Final = 65536
 _MAX_DESCRIPTOR: Final = 1000
 """`select(2)` knows those below 1024; some are left for files."""
 _PAUSE_S: Final = 1.0
-_HANDSHAKE_S: Final = 10.0
-_SHUTDOWN_S: Final = 2.0
+_HANDSHAKE_S: Final = 10
+_SHUTDOWN_S: Final = 2
 
 
 class ServeError(Exception):
@@ -106,9 +107,9 @@ class Listener:
             connection.setblocking(False)
             task = self._loop.create_task(self._take(connection))
             self._tasks[task] = None
-            task.add_done_callback(lambda done, taken=connection: self._done(done, taken))
+            task.add_done_callback(partial(self._done, connection))
 
-    def _done(self, task: asyncio.Task[None], connection: socket.socket) -> None:
+    def _done(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
         if task.cancelled():
             connection.close()  # nobody may have begun with it
