@@ -214,6 +214,8 @@ def _hand_back(
     A signal does not keep anybody from this: the guardian goes on by itself in any case.
     """
     clock = parts.clock
+    # A lease that is lost from here on cancels nothing: what follows is what it would lead to.
+    rig.on_lost = None
 
     async def work() -> dict[str, Any]:
         if rig.armed and rig.lost is None:
@@ -230,6 +232,8 @@ def _hand_back(
             measured = clock.run(work())
     except KeyboardInterrupt:
         pass  # heard meanwhile; the run is over in any case
+    except asyncio.CancelledError:
+        measured["note"] = "the lease was lost meanwhile: it is for the guardian to say"
     except Exception as error:
         measured["note"] = f"{type(error).__name__}: {error}"
     confirmed, t_us = bool(measured.get("confirmed")), max(clock.now_us, 0)
