@@ -191,7 +191,7 @@ class Bench:
                 )
             finally:
                 status: str = outcome.status
-                if not outcome.speed_x_realtime:
+                if outcome.reached_us is None:
                     # Something was raised, perhaps by a signal just after the record was closed.
                     status = "completed" if place.exists() else "not recorded"
                 self._progress.finish(status, outcome.reached_us)
