@@ -119,7 +119,7 @@ class _Queue(simpy.Environment):
         now_us = self._now
         at_us = int(t_us) if t_us > now_us else now_us
         event: Any = _Event(callbacks, argument)
-        heappush(self._queue, (at_us, simpy.core.NORMAL, next(self._eid), event))
+        heappush(self._queue, (at_us, simpy.events.NORMAL, next(self._eid), event))
 
 
 def _calls(event: _Event) -> None:
