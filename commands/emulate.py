@@ -45,8 +45,8 @@ class _UsageError(Exception):
 def emulate(options: EmulateOptions) -> int:
     """Serve a rig's emulated devices until SIGINT or SIGTERM; return the exit code."""
     from ..hil.errors import RigError
-    from ..hil.modbus.line import LineError
     from ..hil.modbus.server import ServeError
+    from ..hil.serialport import LineError
     from ..hil.wirefaults.control import ControlError
     from ..hil.wirefaults.targets import FaultTargetError
     from ..scenarios.errors import ScenarioErrors

@@ -183,8 +183,8 @@ def _carry_out(work: Callable[[dict[str, Any]], int], *, as_json: bool) -> int:
     from ..hil.errors import RigError
     from ..hil.fingerprint.estimate import EstimateError
     from ..hil.fingerprint.probe import ProbeError
-    from ..hil.modbus.line import LineError
     from ..hil.modbus.tls import TlsError
+    from ..hil.serialport import LineError
     from ..scenarios.devices import UnknownProfileError
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.rigs import UnknownRigError

@@ -109,7 +109,7 @@ def replay(
 def _serve(clock: WallClock, played: Replay, only: str | None, host: str, port: int) -> int:
     import asyncio
 
-    from ..hil.modbus.line import LineError
+    from ..hil.serialport import LineError
 
     chosen = [bus for name, bus in played.buses.items() if only in {None, name} and bus.recorded]
     if not chosen:
@@ -146,7 +146,7 @@ async def _listen(bus: BusReplay, host: str, port: int) -> dict[str, Any]:
     """Serve a bus on TCP, a serial line on a pseudo terminal; return where."""
     import asyncio
 
-    from ..hil.modbus.line import PtyPort
+    from ..hil.serialport import PtyPort
 
     if bus.kind == "modbus-rtu":
         line = PtyPort(bus.protocol)

@@ -23,10 +23,10 @@ from ...sim.edge.channel import STATUS_SENT, STATUS_TABLE_FULL
 from ...sim.random import generator
 from ..devices.source import DeviceSource
 from ..errors import RigError
-from ..modbus.line import PtyPort
 from ..modbus.server import ServeError
 from ..rigs.concrete import ConcreteDevice
 from ..rigs.model import ZnpBus
+from ..serialport import PtyPort
 from ..wire import Tap, WireFault
 from ..wirefaults.devices import CoordinatorFaults, EndDeviceFaults, StickySource
 from ..zigbee import heater, mt

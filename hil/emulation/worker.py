@@ -24,8 +24,8 @@ from ...sim.clock import WallClock
 from ...sim.edge.config import EdgeConfig
 from ...sim.export.plant import ExportPlant
 from ..errors import RigError
-from ..modbus.line import LineError
 from ..modbus.server import ServeError
+from ..serialport import LineError
 from ..wirefaults.targets import FaultTargetError
 from .build import FOLDER, faults_from, setup_from
 from .rig import EmulatedRig

@@ -27,10 +27,11 @@ from pymodbus.framer import FramerType
 
 from ...sim.clock import Clock
 from .. import memory
+from ..serialport import SerialTransport
 from ..wire import Direction, Tap
 from .errors import ModbusError, ModbusLostError, ModbusRefusedError, ModbusSilentError
 from .framing import crc
-from .line import LineSettings, SerialTransport, open_serial
+from .line import LineSettings, open_serial
 from .master import ClientCounters, Link, Master
 
 __all__ = [

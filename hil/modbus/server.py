@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ...sim.clock import Clock, to_us
+from ..serialport import LineError, PtyPort, SerialTransport
 from ..wire import Tap, WireFault
-from .line import LineError, LineSettings, PtyPort, SerialTransport, open_serial
+from .line import LineSettings, open_serial
 from .listener import Listener, ServeError
 from .rtu_session import RtuSession
 from .serving import Member

@@ -17,8 +17,9 @@ from ..modbus.client import ModbusClient
 from ..modbus.driver import ModbusDevice
 from ..modbus.errors import ModbusError
 from ..modbus.identity import IdentityError
-from ..modbus.line import LineError, LineSettings
+from ..modbus.line import LineSettings
 from ..modbus.tls import TlsError, client_context
+from ..serialport import LineError
 from .actuators import Profiles
 from .links import DeviceLink, LinkError, Value, WrongDeviceError
 from .model import (

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from ...modbus.line import PtyPort
+from ...serialport import PtyPort
 
 
 async def serve_tcp(

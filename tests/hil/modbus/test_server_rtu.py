@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from wattbench.hil import memory
 from wattbench.hil.modbus.framing import rtu_frame
-from wattbench.hil.modbus.line import LineError, LineSettings, open_serial
+from wattbench.hil.modbus.line import LineSettings, open_serial
 from wattbench.hil.modbus.rtu_session import RtuSession
 from wattbench.hil.modbus.server import ModbusServer
+from wattbench.hil.serialport import LineError
 from wattbench.hil.wire import Delivery
 from wattbench.sim.clock import VirtualClock, WallClock
 

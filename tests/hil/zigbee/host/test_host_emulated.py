@@ -476,7 +476,7 @@ def test_over_a_pseudo_terminal_that_is_unplugged_and_plugged_in_again(tmp_path)
     ("path", "rate", "message"),
     [
         ("/nowhere/ttyUSB9", 115200, "cannot be opened"),
-        (os.devnull, 115200, "cannot be opened"),
+        (os.devnull, 115200, "cannot be set to 115200 baud"),
         ("/nowhere", 12345, "12345 baud"),
     ],
 )
