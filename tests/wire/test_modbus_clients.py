@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +20,7 @@ from wattbench.scenarios.devices import load_device_profile
 from wattbench.sim.clock import WallClock
 
 SDM630, EM24 = 1, 2
+METERS = {SDM630: "eastron_sdm630", EM24: "carlo_gavazzi_em24"}
 
 
 def need(name: str) -> ModuleType:
@@ -32,11 +33,13 @@ def need(name: str) -> ModuleType:
         pytest.skip(f"{name} is missing: pip install it")
 
 
-def served(visit: Callable[[Any], None], *, line: bool = False) -> None:
-    """Let a client that blocks visit both meters, from a thread of its own."""
+def served(
+    visit: Callable[[Any], None], *, line: bool = False, names: Mapping[int, str] = METERS
+) -> None:
+    """Let a client that blocks visit devices, both meters by default, from a thread of its own."""
     with WallClock() as clock:
         units = {}
-        for unit, name in ((SDM630, "eastron_sdm630"), (EM24, "carlo_gavazzi_em24")):
+        for unit, name in names.items():
             profile = load_device_profile(name)
             units[unit] = EmulatedDevice(profile, StandaloneSource(profile, unit), clock)
         settings = LineSettings(9600) if line else None
@@ -116,3 +119,18 @@ def test_minimalmodbus() -> None:
         meter.serial.close()
 
     served(visit, line=True)
+
+
+def test_sunspec_devices_say_who_made_them() -> None:
+    """Function 43/14, as pyModbusTCP asks for it."""
+    client = need("pyModbusTCP.client")
+
+    def visit(place: tuple[str, int]) -> None:
+        inverter = client.ModbusClient(host=place[0], port=place[1], unit_id=1, timeout=5)
+        found = inverter.read_device_identification()
+        assert found is not None, inverter.last_except
+        assert (found.vendor_name, found.product_code) == (b"Wattbench", b"Sun 10 kW")
+        assert found.major_minor_revision == b"1.8.2"
+        inverter.close()
+
+    served(visit, names={1: "sunspec_inverter"})
