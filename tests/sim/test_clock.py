@@ -144,6 +144,40 @@ def test_wall_clock_waits_for_sockets_without_calling_it_a_deadlock() -> None:
 
 
 @pytest.mark.parametrize("make", both())
+def test_nothing_takes_place_after_the_loop_was_told_to_stop(make) -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        clock.schedule(1 * S, asyncio.get_running_loop().stop)
+        clock.schedule(1 * S, lambda: log.append("next"))
+        await clock.sleep_until(2 * S)
+
+    with make() as clock:
+        with pytest.raises(RuntimeError, match="stopped"):
+            clock.run(main())
+        assert log == []
+
+
+@pytest.mark.parametrize("make", both())
+def test_what_a_timer_raises_goes_to_the_loops_handler_and_ends_nothing(make) -> None:
+    told: list[str] = []
+
+    def fails() -> None:
+        raise ValueError("of a timer")
+
+    async def main() -> str:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(str(context["exception"])))
+        loop.call_later(1.0, fails)
+        await clock.sleep_until(2 * S)
+        return "done"
+
+    with make() as clock:
+        assert clock.run(main()) == "done"
+    assert told == ["of a timer"]
+
+
+@pytest.mark.parametrize("make", both())
 def test_exception_in_a_scheduled_callback_ends_the_run_and_cancels_the_coroutine(make) -> None:
     log: list[str] = []
 
