@@ -19,6 +19,7 @@ _BACKLOG: Final = 128
 _SOCKET_BUFFER: Final = 65536
 _MAX_DESCRIPTOR: Final = 1000
 """`select(2)` knows those below 1024; some are left for files."""
+_LAST_DESCRIPTOR: Final = 1015
 _PAUSE_S: Final = 1.0
 _HANDSHAKE_S: Final = 10
 _SHUTDOWN_S: Final = 2
@@ -36,6 +37,8 @@ class Listener:
         port: TCP port; 0: one that the system chooses.
         make: Makes the server's end of a connection.
         context: Of TLS; None: plain TCP.
+        make_room: Closes one of the connections made here; is called when the process is out of
+            descriptors.
         max_handshakes: TLS connections that may be in their handshake; one more closes the oldest.
 
     Raises:
@@ -47,10 +50,12 @@ class Listener:
         host: str,
         port: int,
         make: Callable[[], asyncio.Protocol],
+        make_room: Callable[[], None],
         context: ssl.SSLContext | None = None,
         max_handshakes: int = 128,
     ) -> None:
         self._make = make
+        self._make_room = make_room
         self._context = context
         self._max_handshakes = max_handshakes
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -87,18 +92,24 @@ class Listener:
             task.cancel()
 
     def _accept(self) -> None:
+        full = False
         for _ in range(_BACKLOG):
             try:
                 connection, _ = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError:  # the process or the system is out of descriptors
+                self._make_room()
                 self._loop.remove_reader(self._sock)
                 self._retry = self._loop.call_later(_PAUSE_S, self._resume)
                 return
             if connection.fileno() > _MAX_DESCRIPTOR:
-                connection.close()
-                continue
+                if not full:  # once a turn: a flood must not empty the server
+                    self._make_room()
+                    full = True
+                if connection.fileno() > _LAST_DESCRIPTOR:
+                    connection.close()
+                    continue
             if self._context is not None and len(self._tasks) >= self._max_handshakes:
                 # Whoever does not go on with a handshake must not keep out those who do.
                 oldest = next(iter(self._tasks))

@@ -176,7 +176,7 @@ class ModbusServer:
                 return TcpSession(self, roles)
             return self.protocol()
 
-        listener = Listener(host, port, make, context, self._max_connections)
+        listener = Listener(host, port, make, self.make_room, context, self._max_connections)
         self._listeners.append(listener)
         return listener.address
 
@@ -275,17 +275,36 @@ class ModbusServer:
         if not self.accepts():
             self.statistics.refused += 1
             return False
-        passing = [one for one in self._sessions if not one.lasting]
-        if len(passing) >= self._max_connections and not session.lasting:
-            self.statistics.evicted += 1
-            given_up = min(passing, key=self._worth)
-            self._sessions.discard(given_up)
-            given_up.drop()
+        passing = self._passing()
+        if not session.lasting and len(passing) >= self._max_connections:
+            self._give_up(passing)
         self._sessions.add(session)
         self.statistics.connections += 1
         if self._sweeping is None and not session.lasting:
             self._sweep_later(self._idle_us)
         return True
+
+    def _passing(self) -> list[Member]:
+        return [one for one in self._sessions if not one.lasting]
+
+    def make_room(self) -> None:
+        """Close a connection that has been silent since it was made, or for long, if there is any.
+
+        Connections to other devices may have used the process's descriptors up; clients that poll
+        do not pay for them.
+        """
+        silent_us = self.clock.now_us - _SILENT_US
+        passing = self._passing()
+        idle = [one for one in passing if one.last_us == one.born_us]
+        self._give_up(idle or [one for one in passing if one.last_us < silent_us])
+
+    def _give_up(self, passing: list[Member]) -> None:
+        """Close the connection that is worth the least."""
+        if passing:
+            self.statistics.evicted += 1
+            given_up = min(passing, key=self._worth)
+            self._sessions.discard(given_up)
+            given_up.drop()
 
     def _worth(self, session: Member) -> tuple[bool, int, int]:
         """Return by what a connection is kept: the least gives way to a new one.

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wattbench.hil import memory
+from wattbench.hil.modbus import listener
 from wattbench.hil.modbus.framing import tcp_frame
 from wattbench.hil.modbus.server import ModbusServer, ServeError
 from wattbench.hil.wire import Delivery
@@ -625,6 +626,47 @@ def test_one_more_connection_than_allowed_is_served(kit) -> None:
         assert await pairs[0][0].read() == b"", "the oldest was closed"
 
     on_sockets(lambda clock: ModbusServer({1: kit.Bank()}, clock, max_connections=4), client)
+
+
+def test_out_of_descriptors_new_clients_still_get_in(kit, monkeypatch) -> None:
+    """Idle connections give way when the process has as many as it can watch."""
+    with socket.socket() as probe:
+        monkeypatch.setattr(listener, "_MAX_DESCRIPTOR", probe.fileno() + 20)
+
+    async def client(host, port):
+        idle = [await asyncio.open_connection(host, port) for _ in range(30)]
+        for k in range(5):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(read(k))
+            assert await reader.readexactly(13) == answer(k)
+            writer.close()
+        assert await idle[0][0].read() == b"", "the oldest was closed"
+        for _, writer in idle:
+            writer.close()
+
+    server = on_sockets(lambda clock: ModbusServer({1: kit.Bank()}, clock), client)
+    assert server.statistics.evicted > 0
+
+
+def test_room_is_not_made_by_whoever_polls(kit) -> None:
+    with VirtualClock() as clock:
+        server = ModbusServer({1: kit.Bank()}, clock)
+
+        async def main():
+            client, idle = kit.Collector(clock), kit.Collector(clock)
+            poll = memory.connect(clock, client, server.protocol(), 0)
+            memory.connect(clock, idle, server.protocol(), 0)
+            await asyncio.sleep(1)
+            poll.write(read(1))
+            await asyncio.sleep(1)
+            lost = []
+            for _ in range(2):
+                server.make_room()
+                await asyncio.sleep(1)
+                lost.append((client.lost, idle.lost))
+            return lost
+
+        assert clock.run(main()) == [(False, True), (False, True)]
 
 
 def test_fuzz_over_sockets_the_server_lives(one) -> None:
