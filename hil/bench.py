@@ -107,19 +107,20 @@ class Bench:
                         measured[policy.label] = result.measurements
                     results.append(result)
                     self._on_result(result)
-                    if result.outcome.cause == "signal" or self._rig_is_broken(result.outcome):
+                    if result.outcome.cause == "signal" or self._rig_is_gone(result.outcome):
                         return results
         return results
 
-    def _rig_is_broken(self, outcome: Outcome) -> bool:
-        """Return whether nothing more may be run on the rig until a person has looked at it."""
+    def _rig_is_gone(self, outcome: Outcome) -> bool:
+        """Return whether nothing more can be run on the rig: it is broken, or not available."""
         if self._rig is None or not self._rig.real:
             return False
         from .rigs.errors import RigBrokenError
 
         safe = outcome.safe_state
         unsafe = safe is not None and not safe.confirmed
-        return unsafe or isinstance(outcome.error, RigBrokenError)
+        never_armed = safe is None and outcome.cause == "rig"
+        return unsafe or never_armed or isinstance(outcome.error, RigBrokenError)
 
     def rehearse(self) -> SiteProfiles:
         """Build the first seed's profiles and every policy once; return the profiles.

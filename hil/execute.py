@@ -208,10 +208,11 @@ def _make_safe(parts: Parts, events: Events, signals: StopSignals) -> SafeStateR
 
 def _hand_back(
     parts: Parts, rig: RigSession, events: Events, signals: StopSignals
-) -> SafeStateResult:
+) -> SafeStateResult | None:
     """Command safe values, close the rig, and have the guardian measure that it is safe.
 
-    A signal does not keep anybody from this: the guardian goes on by itself in any case.
+    None: the rig was never armed, so nothing was written. A signal does not keep anybody from
+    this: the guardian goes on by itself in any case.
     """
     clock = parts.clock
     # A lease that is lost from here on cancels nothing: what follows is what it would lead to.
@@ -236,7 +237,9 @@ def _hand_back(
         measured["note"] = "the lease was lost meanwhile: it is for the guardian to say"
     except Exception as error:
         measured["note"] = f"{type(error).__name__}: {error}"
-    confirmed, t_us = bool(measured.get("confirmed")), max(clock.now_us, 0)
+    if measured.get("confirmed") is None:
+        return None
+    confirmed, t_us = bool(measured["confirmed"]), max(clock.now_us, 0)
     with contextlib.suppress(RecordError):
         events.event(t_us, "safe_state", **{k: v for k, v in measured.items() if k != "kind"})
     note = str(measured.get("note", ""))

@@ -209,9 +209,12 @@ class RigSession:
         The run has closed its own connections before. Whatever happened, this does not raise.
         """
         outcome: dict[str, Any]
-        if not self.opened:
-            note = "nothing was written: this run never had the rig"
-            return {"cause": "never opened", "confirmed": True, "note": note, "actuators": []}
+        if not self._armed:
+            # Nothing was written, so nothing is to be undone, and a device that is only switched
+            # off does not put the rig out of use.
+            await self._leave()
+            note = "nothing was written: the run ended before the rig was armed"
+            return {"cause": "never armed", "confirmed": None, "note": note, "actuators": []}
         stand_down = True
         try:
             if self._guard is None:
@@ -221,9 +224,8 @@ class RigSession:
         except GuardianError as error:
             # It makes safe by itself when the run leaves it; a guardian that was killed does not.
             outcome = {"confirmed": False, "note": str(error), "actuators": []}
-            stand_down = not self._armed
-            if self._armed:
-                self.broken(f"safe state not confirmed: {error}")
+            stand_down = False
+            self.broken(f"safe state not confirmed: {error}")
         await self._leave(stand_down=stand_down)
         return outcome
 

@@ -233,7 +233,7 @@ def test_a_full_disk_before_arming(
             session.arm()
         finally:
             monkeypatch.undo()
-            assert (await session.end())["confirmed"]
+            assert (await session.end())["confirmed"] is None
 
     with pytest.raises(StateError, match="No space left on device"):
         with_heater(Registers(), start)
