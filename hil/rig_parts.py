@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from ..sim.clock import Clock, to_us
@@ -15,46 +12,28 @@ from ..sim.points import Actuator
 from .devices.fields import resolve
 from .emulation.effects import Effects
 from .emulation.remote import RemotePlant
-from .emulation.rig import EmulatedRig, line_settings
+from .emulation.rig import EmulatedRig
 from .emulation.sources import METER_FIELDS, Site
 from .errors import RigError
 from .modbus.bus import ModbusBus
-from .modbus.client import ModbusClient
 from .modbus.driver import ModbusDevice
-from .modbus.tls import client_context
 from .real_rig import Guard, Player, RealRig, Watched
 from .real_site import ConnectionLog, RealSite, TruthOf
-from .rig_driver import PowerLink, RigDriver, WiredActuator
+from .rig_driver import RigDriver, WiredActuator
+from .rig_ways import Ways, Where
 from .rigs.concrete import ConcreteDevice, RigSetup, concrete_for
 from .rigs.masters import SetpointWatch
-from .rigs.model import Bus, ModbusRtuBus, ModbusTcpBus, ModbusTlsBus, Zigbee2MqttBus, ZnpBus
 from .rigs.session import RigSession
 from .tape.rig import ONE_WAY_US as TAPED_ONE_WAY_US
 from .tape.rig import NoGuard, TapedRig, TapedSite
 from .wire import Tap
 from .wirefaults.targets import FaultTargetError
 from .world import World
-from .zigbee.host import ports
-from .zigbee.host.heaters import HeaterSlots
-from .zigbee.host.host import HostSettings, ZigbeeHost
-from .zigbee.host.link import Connect
-from .zigbee.host.loads import LoadSlots, SwitchedLoad
-from .zigbee.host.start import NetworkSettings
-from .zigbee.mqtt.bridge import Bridge, BridgeSettings
-from .zigbee.mqtt.driver import DeviceSettings, Zigbee2MqttDriver
-from .zigbee.mqtt.power import MqttPower, PowerSlot
-from .zigbee.mqtt.session import BrokerSettings, connector
-from .zigbee.slots import parse_ieee
 
 ONE_WAY_US: Final = 1000
 """Delay of a message in memory in each direction: a local network, a serial port."""
 _PLAYED: Final = ("power_setpoint_w", "power_limit_w")
 """Quantities by which a device is told what to play, first come first."""
-_CONFIRM_S: Final = 0.1
-"""How long it may take a coordinator to say that a broadcast is out, or its table full."""
-
-Where = Mapping[str, dict[str, Any]]
-"""Host and port, or path, of buses whose devices are emulated elsewhere, by bus id."""
 
 
 def attach(
@@ -131,14 +110,18 @@ class _Builder:
     ) -> None:
         self._report_s = report_s
         self._setup, self._clock, self._actuators = setup, clock, actuators
-        self._emulated, self._where, self._tap = emulated, where, tap
+        self._emulated = emulated
         self._devices = devices
         taped = isinstance(emulated, TapedRig)
-        self._one_way_us = TAPED_ONE_WAY_US if taped else ONE_WAY_US
+        self._ways = Ways(
+            clock,
+            actuators,
+            memory=emulated,
+            one_way_us=TAPED_ONE_WAY_US if taped else ONE_WAY_US,
+            where=where,
+            tap=tap,
+        )
         self._buses: dict[str, ModbusBus] = {}
-        self._opening: list[Callable[[], Any]] = []
-        self._closing: list[Callable[[], Any]] = []
-        self._host: ZigbeeHost | None = None
         self._links: dict[str, ModbusDevice] = {}
         self._real: RealRig | None = None
         self._truth_of: TruthOf = "plant"
@@ -270,7 +253,7 @@ class _Builder:
                 slots[place] = device
                 continue
             wired.append(WiredActuator(place, actuator, self._modbus(device, ("power_w",))))
-        power = self._power(slots, report_s) if slots else None
+        power = self._ways.power(slots, report_s) if slots else None
         self._driver = RigDriver(
             self._clock,
             self._actuators,
@@ -280,8 +263,8 @@ class _Builder:
             power=power,
             refresh_us=refresh_us,
             effects=effects,
-            opening=self._opening,
-            closing=self._closing,
+            opening=self._ways.opening,
+            closing=self._ways.closing,
             reports=report_s is not None,
             identity=self._identity,
             devices=self._links,
@@ -303,8 +286,8 @@ class _Builder:
             return known
         bus = self._buses.get(device.bus.id)
         if bus is None:
-            bus = self._buses[device.bus.id] = ModbusBus(self._clock, self._client(device.bus))
-            self._closing.append(bus.close)
+            bus = self._buses[device.bus.id] = ModbusBus(self._clock, self._ways.modbus(device.bus))
+            self._ways.closing.append(bus.close)
         has = resolve(device.profile).quantities("r")
         if not device.emulated:
             # Set-points of real devices are read back: another master may write to them.
@@ -320,7 +303,7 @@ class _Builder:
             on_event=lambda kind, data: self._event(device.id, kind, data),
         )
         self._links[device.id] = link
-        self._opening.append(link.open)
+        self._ways.opening.append(link.open)
         return link
 
     def _event(self, device: str, kind: str, data: Mapping[str, Any]) -> None:
@@ -328,99 +311,6 @@ class _Builder:
             self._driver.device_event(
                 device, kind, {k: v for k, v in data.items() if k != "device"}
             )
-
-    def _client(self, bus: Bus) -> ModbusClient:
-        own: dict[str, Any] = {"name": bus.id, "timeout_s": bus.timeout_s, "tap": self._tap}
-        line = line_settings(bus) if isinstance(bus, ModbusRtuBus) else None
-        if self._emulated is not None:
-            make = self._emulated.protocol(bus.id)
-            return ModbusClient.in_memory(
-                self._clock, make, one_way_us=self._one_way_us, line=line, **own
-            )
-        place = self._where.get(bus.id, {})
-        if isinstance(bus, ModbusRtuBus):
-            assert line is not None
-            return ModbusClient.serial(self._clock, place.get("path") or str(bus.path), line, **own)
-        assert isinstance(bus, ModbusTcpBus | ModbusTlsBus)
-        tls: ssl.SSLContext | None = None
-        if isinstance(bus, ModbusTlsBus):
-            files = (Path(bus.certificate_path), Path(bus.key_path), Path(bus.ca_path))
-            tls = client_context(*files)
-        host, port = place.get("host", bus.host), place.get("port", bus.port)
-        return ModbusClient.tcp(self._clock, host, port, tls=tls, **own)
-
-    def _power(self, slots: Mapping[int, ConcreteDevice], report_s: float | None) -> PowerLink:
-        """Return the link to loads behind a coordinator, all of them behind one."""
-        buses = {device.bus.id: device.bus for device in slots.values()}
-        if len(buses) > 1:
-            names = ", ".join(buses)
-            raise RigError(f"loads behind several coordinators ({names}); allowed: behind one")
-        (bus,) = buses.values()
-        if isinstance(bus, Zigbee2MqttBus):
-            return self._through_mqtt(bus, slots)
-        assert isinstance(bus, ZnpBus)
-        # A rig's network was formed by a person; a blank stick is not the one that is meant.
-        network = NetworkSettings(channel=bus.channel, pan_id=bus.pan_id, form="never")
-        settings = HostSettings(network=network, confirm_s=_CONFIRM_S)
-        host = ZigbeeHost(self._clock, name=bus.id, settings=settings, tap=self._tap)
-        high_w = {slot: self._actuators[slot].high_w for slot in slots}
-        hot = {s: parse_ieee(d.ieee) for s, d in slots.items() if d.profile.kind == "heater"}
-        rest = {
-            slot: SwitchedLoad(parse_ieee(device.ieee), high_w[slot])
-            for slot, device in slots.items()
-            if slot not in hot
-        }
-        report_s = self._report_s
-        heaters = HeaterSlots(host, hot, high_w, report_period_s=report_s) if hot else None
-        power: HeaterSlots | LoadSlots
-        if heaters is not None and not rest:
-            power = heaters
-        else:
-            power = LoadSlots(host, heaters, rest, report_period_s=report_s)
-            self._closing.append(power.close)
-        connect = self._coordinator(bus)
-
-        async def open_mesh() -> None:
-            await host.open(connect)
-            await power.start()
-
-        self._host = host
-        self._opening.append(open_mesh)
-        self._closing.append(host.close)
-        return power
-
-    def _coordinator(self, bus: ZnpBus) -> Connect:
-        if self._emulated is not None:
-            return ports.in_memory(self._clock, self._emulated.protocol(bus.id), self._one_way_us)
-        place = self._where.get(bus.id, {})
-        path = place.get("path") or bus.path
-        if path is not None:
-            return ports.serial(path, bus.baud_rate)
-        return ports.tcp(
-            place.get("host") or str(bus.host), int(place.get("port") or bus.port or 0)
-        )
-
-    def _through_mqtt(self, bus: Zigbee2MqttBus, slots: Mapping[int, ConcreteDevice]) -> PowerLink:
-        """Return the link to loads behind zigbee2mqtt."""
-        broker = BrokerSettings.from_environment(
-            os.environ, bus.host, bus.port, user=bus.user, password=bus.password
-        )
-        bridge = Bridge(self._clock, connector(broker), BridgeSettings(base_topic=bus.base_topic))
-        devices = {device.id: DeviceSettings(ieee=device.ieee) for device in slots.values()}
-        driver = Zigbee2MqttDriver(self._clock, bridge, devices)
-        power = MqttPower(
-            self._clock,
-            driver,
-            {k: PowerSlot(device.id, self._actuators[k].high_w) for k, device in slots.items()},
-        )
-
-        async def open_bridge() -> None:
-            await driver.open()
-            power.start()
-
-        self._opening.append(open_bridge)
-        self._closing.append(driver.close)
-        return power
 
     def _identity(self) -> dict[str, Any]:
         """Return what the record says about the rig; of a real one also how it is guarded."""
