@@ -126,10 +126,11 @@ class RealRig:
         """Measure, play, look for other masters; who is silent keeps what was measured last.
 
         Raises:
-            RigError: another master writes to an actuator, or the rig may not be used any more.
+            RigError: a load or the witness has been silent for so long that it is given up, another
+                master writes to an actuator, or the rig may not be used any more.
         """
         for place, device in self.loads.items():
-            with contextlib.suppress(ReadingError, RigError):
+            with contextlib.suppress(ReadingError):
                 await device.poll(t_us)
                 power_w = self.value(device, "power_w")
                 if math.isfinite(power_w):
@@ -149,7 +150,7 @@ class RealRig:
         if witness is None or self.log is None:
             return
         if not self.witness_is_polled:
-            with contextlib.suppress(ReadingError, RigError):
+            with contextlib.suppress(ReadingError):
                 await witness.poll(t_us)
         powers = [self.value(witness, f"power_{phase}_w") for phase in _PHASES]
         if math.isfinite(sum(powers)):

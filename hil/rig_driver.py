@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sim.clock import Clock
+from ..sim.clock import US_PER_S, Clock
 from ..sim.edge import meter
 from ..sim.edge.channel import STATUS_SENT
 from ..sim.edge.meter import METER_FIELDS, MeterReading
@@ -36,6 +36,8 @@ NO_ANSWER: Final = 3
 """Status of a command that a device on a wire did not confirm."""
 _SWITCH: Final = "enabled"
 """What pauses a charger."""
+_LOST_US: Final = 30 * US_PER_S
+"""An actuator that confirms nothing for this long is given up, as a meter is."""
 _ATTEMPTS: Final = 3
 _PAUSE_S: Final = 0.3
 
@@ -70,6 +72,18 @@ class WiredActuator:
         self._least = low if pauses else -math.inf
         self._level: float | None = None
         self._written_us = 0
+        self.failing_us: int | None = None
+        """Since when no set-point was confirmed; None: the last one was."""
+
+    def failed(self, now_us: int) -> RigError | None:
+        """Take note that a set-point was not confirmed; after half a minute, return who is lost."""
+        if self.failing_us is None:
+            self.failing_us = now_us
+        silent_us = now_us - self.failing_us
+        if silent_us < _LOST_US:
+            return None
+        seconds = silent_us // US_PER_S
+        return RigError(f"lost {self.device.name}: no set-point confirmed for {seconds} s")
 
     def level(self, power_w: float) -> float:
         """Return a set-point in the unit of the device's quantity; 0 pauses a charger."""
@@ -251,6 +265,9 @@ class RigDriver:
         """Send set-points [actuator]; return (sequence number, status).
 
         The broadcast comes first; refused, nothing goes out by wire either.
+
+        Raises:
+            RigError: an actuator has confirmed nothing for half a minute.
         """
         if self.alive is not None:
             self.alive()
@@ -258,6 +275,7 @@ class RigDriver:
             self._real.may_write()
         now_us = self._clock.now_us
         number, status = -1, STATUS_SENT
+        lost: RigError | None = None
         if self._power is not None and self._slots:
             number, status = await self._power.set_power(
                 {slot: float(power_w[slot]) for slot in self._slots}
@@ -276,6 +294,11 @@ class RigDriver:
                 acked[port.place] = self._clock.now_us
             except (ModbusError, ReadingError):
                 status = NO_ANSWER
+                lost = port.failed(self._clock.now_us) or lost
+            else:
+                port.failing_us = None
+        if lost is not None:  # only now: the others have their set-points all the same
+            raise lost
         if self._real is not None:
             self._real.commanded(power_w)
         self._sent.append((now_us, number, tuple(written)))

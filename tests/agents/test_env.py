@@ -32,6 +32,7 @@ from wattbench.agents.policy import (
 )
 from wattbench.hil.assembly import assemble, build_loop
 from wattbench.hil.execute import session
+from wattbench.hil.world import World
 from wattbench.scenarios.model import Scenario
 from wattbench.sim.clock import VirtualClock
 from wattbench.sim.edge.config import EdgeConfig
@@ -197,7 +198,7 @@ def bench(setting: Scenario, library: np.ndarray, profile: int, first: int, seed
     profiles = SiteProfiles(rows, channel_names(setting.plant))
     asked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     with VirtualClock() as clock:
-        parts = assemble(setting, clock, setting.policies[0], seed, profiles)
+        parts = assemble(setting, World(clock), setting.policies[0], seed, profiles)
         decide = parts.agent.policy.decide
 
         def recorded(observation: Observation) -> np.ndarray:

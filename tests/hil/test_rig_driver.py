@@ -231,6 +231,30 @@ def test_a_device_that_does_not_confirm_is_status_3(failure: Exception) -> None:
         assert acked[2] >= 0, "the others have it"
 
 
+def test_an_actuator_that_confirms_nothing_for_half_a_minute_is_given_up() -> None:
+    """The others get their set-points all the same, also when the rig is being made safe."""
+
+    async def try_on() -> int:
+        for second in range(40):
+            await clock.sleep_until(second * S)
+            power_w = np.array([700.0, 100.0, 2300.0 + 230.0 * (second % 2)])
+            try:
+                await lab.driver.write(power_w)
+            except RigError as error:
+                assert "lost" in str(error)
+                return second
+        return -1
+
+    with VirtualClock() as clock:
+        lab = Lab(clock, [LOAD, BATTERY, CHARGER])
+        lab.wired[1].failure = ModbusSilentError("gone")
+        assert clock.run(try_on()) == 30
+        before = len(lab.wired[2].written)
+        with pytest.raises(RigError):
+            clock.run(lab.driver.write(np.array([0.0, 0.0, 0.0])))
+        assert len(lab.wired[2].written) > before
+
+
 def test_what_a_device_held_already_is_confirmed_and_effects_nothing() -> None:
     with VirtualClock() as clock:
         lab = Lab(clock, [BATTERY])
