@@ -1,4 +1,4 @@
-"""References of the documentation, of scenarios and device profiles, written from the models."""
+"""References of the documentation, of scenarios, device profiles and rigs, written from the models."""
 
 from __future__ import annotations
 
@@ -47,6 +47,18 @@ A number counts in the unit that its key ends in (`refresh_s: 0.2`); a text may 
 """
 
 
+_RIG_HEAD = """# Rig file reference
+
+This page is generated from the configuration models; `wattbench schema` writes it anew and
+`wattbench schema --check` tells whether it is up to date. JSON Schema for editors:
+`scenarios/schema/rig.schema.json`. What rigs are, with an example: [rigs](../concepts/rigs.md).
+
+A number counts in the unit that its key ends in (`power_w: 1500`); a text may name another unit
+(`power_w: 1.5 kW`). Any text may name environment variables, `${NAME}` or `${NAME:-default}`.
+
+"""
+
+
 def reference_text() -> str:
     """Return the scenario reference in Markdown, the same text for the same models."""
     from .model import ScenarioFile
@@ -60,6 +72,13 @@ def device_reference_text() -> str:
     from ..hil.devices.model import DeviceProfile
 
     return _page(_DEVICE_HEAD, "The profile", DeviceProfile)
+
+
+def rig_reference_text() -> str:
+    """Return the rig file reference in Markdown, the same text for the same models."""
+    from ..hil.rigs.model import Rig
+
+    return _page(_RIG_HEAD, "The rig", Rig)
 
 
 def _page(head: str, title: str, root: type[BaseModel]) -> str:

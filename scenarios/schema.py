@@ -72,7 +72,7 @@ def generated_files() -> dict[Path, str]:
 
     The reference belongs to the documentation, which only a checkout has.
     """
-    from .reference import device_reference_text, reference_text
+    from .reference import device_reference_text, reference_text, rig_reference_text
 
     files = {
         SCHEMA_FILE: schema_text(),
@@ -84,6 +84,7 @@ def generated_files() -> dict[Path, str]:
         reference = checkout / "docs" / "reference"
         files[reference / "scenario.md"] = reference_text()
         files[reference / "device-profile.md"] = device_reference_text()
+        files[reference / "rig.md"] = rig_reference_text()
     return files
 
 

@@ -92,6 +92,7 @@ class Rig(Model):
     """A rig."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
+    """Default: the file's name, without its ending. Locks and the audit log go by it."""
     station: str = Field("", max_length=80)
     """Where it stands. Rigs of one name at different stations are different rigs."""
     operator: str = Field("", max_length=80)

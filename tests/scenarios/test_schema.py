@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from wattbench.hil.rigs.model import Rig, RigDevice, Safe
 from wattbench.scenarios import schema
 from wattbench.scenarios.model import ScenarioFile
-from wattbench.scenarios.reference import reference_text
+from wattbench.scenarios.reference import reference_text, rig_reference_text
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +70,11 @@ def test_reference_has_every_key_with_unit_and_range() -> None:
     assert "## `policies` with `kind: smith`" in text
     for name in ScenarioFile.model_fields:
         assert f"| `{name}` |" in text
+
+
+def test_rig_reference_has_every_key_and_kind_of_bus() -> None:
+    text = rig_reference_text()
+    for name in (*Rig.model_fields, *RigDevice.model_fields, *Safe.model_fields):
+        assert f"| `{name}` |" in text
+    for kind in ("modbus-tcp", "modbus-tls", "modbus-rtu", "znp", "zigbee2mqtt"):
+        assert f"## `buses` with `kind: {kind}`" in text
