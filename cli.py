@@ -153,7 +153,11 @@ def run(
         str | None, typer.Option(envvar="WATTBENCH_CLOCK", help="virtual or wall.")
     ] = None,
     factor: Annotated[
-        float | None, typer.Option(help="Simulated seconds a second, for --clock wall.")
+        float | None,
+        typer.Option(
+            help="Simulated seconds a second, for --clock wall: at most 1000 with --rig direct, 20 "
+            "with emulated devices, 1 with real ones."
+        ),
     ] = None,
     tape: Annotated[
         bool | None,

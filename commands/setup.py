@@ -12,10 +12,7 @@ if TYPE_CHECKING:
     from ..scenarios.model import Scenario
 
 DIRECT: Final = "direct"
-EMULATED: Final = "emulated"
-NAMED: Final = (DIRECT, EMULATED)
-_DEFAULT_RIG: Final = "export"
-"""The shipped rig that `emulated` stands for."""
+NAMED: Final = (DIRECT, "emulated")
 
 
 class SetupError(Exception):
@@ -49,7 +46,7 @@ def setup_of(
     from ..scenarios.rigs import UnknownRigError, load_profiles, load_rig
 
     try:
-        model = load_rig(_DEFAULT_RIG if rig == EMULATED else rig)
+        model = load_rig(rig)
     except UnknownRigError as problem:
         near = difflib.get_close_matches(rig, NAMED, n=1)
         if not near:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 #: Where the shipped rigs are.
 FOLDER: Final = Path(__file__).parents[1] / "fixtures" / "rigs"
 
+#: What `emulated` stands for wherever a rig is asked for.
+EMULATED: Final = "emulated"
+EMULATED_RIG: Final = "export"
+
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
 _NAME: Final = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$", re.DOTALL)
 
@@ -46,12 +50,14 @@ def rig_names() -> tuple[str, ...]:
 def locate_rig(argument: str | Path) -> Path:
     """Return the file that an argument means: a path, or the name of a shipped rig.
 
-    Raises `UnknownRigError` with the nearest name; a path that does not exist is returned as it
+    `emulated` means the shipped rig `export`, as it does in `wattbench run`. Raises `UnknownRigError` with the nearest name; a path that does not exist is returned as it
     is, and reading it says so.
     """
     if isinstance(argument, Path) or is_path(argument) or Path(argument).is_file():
         return Path(argument).expanduser()
     names = rig_names()
+    if argument == EMULATED:
+        argument = EMULATED_RIG
     if argument in names:
         return FOLDER / f"{argument}.yaml"
     near = difflib.get_close_matches(argument, names, n=1)

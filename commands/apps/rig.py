@@ -9,7 +9,12 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-_Rig = Annotated[str, typer.Argument(metavar="RIG", help="A rig file, or a name of a shipped one.")]
+_Rig = Annotated[
+    str,
+    typer.Argument(
+        metavar="RIG", help="A rig file, or a shipped one: export (also called emulated), zoo."
+    ),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _For = Annotated[
     str, typer.Option("--for", metavar="TIME", help="How long it stays yours: 90 min, 2 h.")

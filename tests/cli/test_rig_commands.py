@@ -92,6 +92,13 @@ def test_a_shipped_rig_by_name() -> None:
     assert "can run demo" in out
 
 
+def test_emulated_is_the_shipped_rig_export() -> None:
+    for arguments in (("check",), ("status",)):
+        code, out, _ = run(*arguments, "emulated", "--json")
+        assert code == 0
+        assert json.loads(out)["rig"].startswith("export")
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
