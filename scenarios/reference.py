@@ -1,4 +1,4 @@
-"""References of the documentation, of scenarios, device profiles and rigs, written from the models."""
+"""References of the documentation (scenarios, device profiles, rigs), written from the models."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ def rig_names() -> tuple[str, ...]:
 def locate_rig(argument: str | Path) -> Path:
     """Return the file that an argument means: a path, or the name of a shipped rig.
 
-    `emulated` means the shipped rig `export`, as it does in `wattbench run`. Raises `UnknownRigError` with the nearest name; a path that does not exist is returned as it
+    `emulated` means the shipped rig `export`, as it does in `wattbench run`.
+
+    Raises `UnknownRigError` with the nearest name; a path that does not exist is returned as it
     is, and reading it says so.
     """
     if isinstance(argument, Path) or is_path(argument) or Path(argument).is_file():
