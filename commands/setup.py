@@ -43,6 +43,7 @@ def setup_of(
         return None
     from ..hil.rigs.check import problems, warnings
     from ..hil.rigs.concrete import RigSetup
+    from ..hil.world import MOST_FACTOR
     from ..scenarios.rigs import UnknownRigError, load_profiles, load_rig
 
     try:
@@ -54,6 +55,12 @@ def setup_of(
         raise SetupError(f"no rig '{rig}'; did you mean '{near[0]}'?") from problem
     profiles = load_profiles(model)
     found = problems(model, profiles, scenario)
+    clock = scenario.clock
+    if clock.mode == "wall" and clock.factor > MOST_FACTOR:
+        found.append(
+            f"devices cannot keep up with --factor {clock.factor:g}; allowed: at most "
+            f"{MOST_FACTOR:g}, and 1 where any of them is real"
+        )
     if found:
         raise SetupError("\n".join(f"rig '{model.name}': {line}" for line in found))
     for line in warnings(model, profiles, dt.datetime.now(dt.UTC).date(), scenario):
