@@ -61,7 +61,7 @@ def show(wanted: Wanted, *, as_hex: bool, as_json: bool) -> int:
 
 def export(wanted: Wanted, pcapng: Path | None, csv: Path | None) -> int:
     """Write frames to files; return the exit code."""
-    from ..hil.tape.export import write_csv, write_pcapng
+    from ..hil.tape.export import at_once, write_csv, write_pcapng
     from ..hil.tape.model import TapeError
 
     try:
@@ -76,7 +76,7 @@ def export(wanted: Wanted, pcapng: Path | None, csv: Path | None) -> int:
             write_csv(sys.stdout, reader, _told(reader, wanted))
         elif csv is not None:
             _not_itself(csv, reader)
-            with csv.open("w", encoding="utf-8", newline="") as stream:
+            with at_once(csv) as place, place.open("w", encoding="utf-8", newline="") as stream:
                 count = write_csv(stream, reader, _told(reader, wanted))
             print(f"{csv}: {count} frames", file=sys.stderr)
     except (TapeError, _UsageError) as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import Any, Final, TextIO
 
 from .decode import Decoder
 from .meaning import Meaning
-from .model import TapeError, TapeFrame
+from .model import TapeFrame
 from .reader import TapeReader
 from .writer import Encoder, entry_of
 
@@ -39,18 +40,41 @@ def told(
             yield frame, meaning
 
 
+@contextlib.contextmanager
+def at_once(path: Path) -> Iterator[Path]:
+    """Yield where to write a file that is to be there whole or not at all.
+
+    It takes the name when it is complete; what was there before stays if it never is. A device or
+    a pipe is written to as it is.
+
+    Raises:
+        OSError: the disk refuses, or there is no such folder; it names the path.
+    """
+    target = path.resolve()
+    own = not target.exists() or target.is_file()
+    place = target.with_name(target.name + ".new") if own else path
+    try:
+        yield place
+        if own:
+            place.replace(target)
+    except BaseException as problem:
+        if own:
+            with contextlib.suppress(OSError):
+                place.unlink()
+        if isinstance(problem, OSError):
+            problem.filename, problem.filename2 = str(path), None
+        raise
+
+
 def write_pcapng(path: Path, reader: TapeReader, frames: Iterable[Told]) -> int:
-    """Write frames with their meaning as comments; return how many. Raises `TapeError`."""
+    """Write frames with their meaning as comments; return how many. Raises `OSError`."""
     encoder = Encoder(reader.header)
     count = 0
-    try:
-        with path.open("wb") as stream:
-            stream.write(encoder.head)
-            for frame, meaning in frames:
-                stream.write(encoder.encode(entry_of(frame, meaning.line())))
-                count += 1
-    except OSError as problem:
-        raise TapeError(f"{path}: {problem.strerror or problem}") from problem
+    with at_once(path) as place, place.open("wb") as stream:
+        stream.write(encoder.head)
+        for frame, meaning in frames:
+            stream.write(encoder.encode(entry_of(frame, meaning.line())))
+            count += 1
     return count
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import re
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +77,6 @@ def test_a_cut_tape_is_shown_with_a_warning(tape: Path) -> None:
         (["show", "{tape}.old"], "No such file"),
         (["export", "{tape}"], "nothing to write"),
         (["export", "{tape}", "--pcapng", "{tape}"], "is the tape itself"),
-        (["export", "{tape}", "--pcapng", "/nowhere/x"], "/nowhere/x: No such file"),
         (["replay", "{tape}", "--bus", "x"], "no bus 'x'"),
         (["replay", "{tape}.old"], "No such file"),
     ],
@@ -85,3 +87,40 @@ def test_a_mistake_is_one_line(tape: Path, arguments: list[str], message: str) -
     lines = [line for line in result.stderr.splitlines() if "no device profile" not in line]
     assert len(lines) == 1
     assert re.search(message, lines[0])
+
+
+@pytest.mark.parametrize("option", ["--pcapng", "--csv"])
+def test_a_full_disk_leaves_no_part_of_a_file(
+    tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, option: str
+) -> None:
+    """Exit code 5, as of `run`; what was there before stays. A wrong path is still 2."""
+    from wattbench import cli
+    from wattbench.hil.tape.decode import Decoder
+
+    def main(out: Path) -> int:
+        words = ["wattbench", "tape", "export", str(tape), option, str(out)]
+        monkeypatch.setattr("sys.argv", words)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr("sys.stdout", sys.stdout)
+    monkeypatch.setattr("sys.stderr", sys.stderr)
+    try:
+        assert main(tmp_path / "no" / "such") == 2
+        assert main(tmp_path) == 2
+        assert main(Path("/dev/full")) == 5
+        monkeypatch.setattr(Decoder, "meaning", full)
+        fresh, kept = tmp_path / "fresh", tmp_path / "kept"
+        kept.write_text("of before")
+        assert (main(fresh), main(kept)) == (5, 5)
+    finally:
+        for number, handler in handlers:
+            signal.signal(number, handler)
+    assert f"cannot write {fresh}: No space left" in capsys.readouterr().err
+    assert kept.read_text() == "of before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "tape.pcapng"]
