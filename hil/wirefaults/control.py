@@ -16,6 +16,7 @@ import re
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -70,6 +71,22 @@ def state_folder() -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """Yield a path to a socket that sockets can take, however long its own is.
+
+    A socket's address holds 107 bytes; an open folder's own name in `/proc` is always short.
+    """
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 class ControlServer:
     """The emulation's end.
 
@@ -87,18 +104,14 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen. Raises `ControlError` if the socket cannot be made."""
-        if len(os.fsencode(self.path)) > _LONGEST_PATH:
-            raise ControlError(
-                f"{self.path}: longer than a socket's path can be ({_LONGEST_PATH} bytes); set "
-                "WATTBENCH_STATE to a folder with a shorter path"
-            )
         self.path.unlink(missing_ok=True)
         # Made private from its first moment on, not by a chmod afterwards.
         before = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(
-                self._serve, str(self.path), limit=_LONGEST_LINE
-            )
+            with _short(self.path) as path:
+                self._server = await asyncio.start_unix_server(
+                    self._serve, path, limit=_LONGEST_LINE
+                )
         except OSError as problem:
             raise ControlError(f"{self.path}: {problem.strerror or problem}") from problem
         finally:
@@ -178,7 +191,8 @@ def running() -> list[Running]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(_PATIENCE_S)
             try:
-                probe.connect(str(path))
+                with _short(path) as short:
+                    probe.connect(short)
             except ConnectionRefusedError:
                 with contextlib.suppress(OSError):
                     path.unlink()
@@ -213,7 +227,8 @@ def ask(one: Running, request: dict[str, Any]) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_PATIENCE_S)
         try:
-            connection.connect(str(one.path))
+            with _short(one.path) as short:
+                connection.connect(short)
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as stream:
                 line = stream.readline(_LONGEST_LINE)
