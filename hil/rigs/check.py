@@ -110,7 +110,8 @@ def warnings(
     for device in rig.devices:
         for name in device.serves:
             # Loads, chargers and the meter of a real site are what they are: told once.
-            if not device.emulated and name != "witness" and rig.quantities.get(name) is None:
+            declared = {name, name.partition(".")[0] + ".*"} & rig.quantities.keys()
+            if not device.emulated and name != "witness" and not declared:
                 found.append(
                     f"'{name}' is served by the real device '{device.id}' and not declared in "
                     "quantities: taken as uncontrolled, so that runs are not compared"

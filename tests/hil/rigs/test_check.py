@@ -210,6 +210,8 @@ def test_warnings(make_rig: Any, profiles: dict[str, Any], tmp_path: Path) -> No
         quantities={"load.a1": "played", "grid": "played"},
     )
     assert check.warnings(calm, profiles, today) == []
+    every = calm.model_copy(update={"quantities": {"load.*": "played", "grid": "played"}})
+    assert check.warnings(every, profiles, today) == []
 
 
 def test_calibration_corrects() -> None:
