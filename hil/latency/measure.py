@@ -96,6 +96,8 @@ def measure(
 ) -> LatencyRun:
     """Run a policy on a rig for the experiment's duration; return what its steps took.
 
+    A run that was ended early has its outcome and no steps.
+
     Args:
         experiment: on the wall clock at factor 1; every other step is to have a command
             (`refresh_s` of its clock).
@@ -107,7 +109,7 @@ def measure(
         deadline_s: of each step after its tick; default: the control period.
 
     Raises:
-        LatencyError: the run had no step that counts.
+        LatencyError: the run came to its end, but had no step that counts.
         PolicyError, RigError, ProfileError: as in a run.
     """
     seed = experiment.seeds[0]
@@ -140,7 +142,9 @@ def measure(
         identity=header,
         outcome=outcome,
     )
-    _fill(found, parts, timed, beside)
+    # Of a run that was stopped nothing is to be said but that, however far it came.
+    if not outcome.cause:
+        _fill(found, parts, timed, beside)
     return found
 
 

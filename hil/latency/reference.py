@@ -62,7 +62,12 @@ class Reference:
         command = [sys.executable, "-I", "-S", "-c", _ECHO]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed text for this interpreter
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                # Ctrl-C is for the bench, which ends the echo itself.
+                start_new_session=True,
             )
             assert self._process.stdout is not None
             port = int(self._process.stdout.readline())
@@ -73,6 +78,9 @@ class Reference:
             raise ReferenceUnavailableError(f"the reference's echo did not start: {error}") from (
                 error
             )
+        except BaseException:  # a signal: `__exit__` will not be called
+            self.close()
+            raise
         return self
 
     def __exit__(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -99,6 +102,36 @@ def test_a_file_without_the_span(canned, tmp_path: Path, capsys) -> None:
     options = LatencyOptions("direct", compare=path, fail=("bus_read.p50:2x",))
     assert latency(options) == 2
     assert "no measurement of 'bus_read'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rig", ["direct", "emulated"])
+def test_ctrl_c_is_one_line_and_exit_4(rig: str) -> None:
+    """To the whole process group, as a terminal sends it, while the measuring begins."""
+    words = (
+        "import sys; from wattbench.hil.progress import shown;"
+        "import wattbench.hil.latency.measure as m;"
+        "from wattbench.commands.latency import *;"
+        "real = m._execute;"
+        "m._execute = lambda *a, **k: (print('begins', flush=True), real(*a, **k))[1];"
+        f"sys.exit(latency(LatencyOptions({rig!r}, seconds=60)))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begins\n"
+    time.sleep(1.5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 4, errors
+    assert "Traceback" not in errors
+    assert errors.count("wattbench: ") == 1
+    assert "wattbench: stopped by SIGINT" in errors
 
 
 @pytest.mark.slow
