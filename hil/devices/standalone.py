@@ -39,6 +39,8 @@ class StandaloneSource:
         self._motions = {a.quantity: Motion(a) for a in profile.actuators}
         self._targets = {a.quantity: a.default for a in profile.actuators}
         """What was commanded last."""
+        self._on_w = 0.0
+        """Last set-point above zero: where a heater goes when it is switched on."""
         self._free = True
         self._t_s = 0
         self._sums: dict[str, float] = {}
@@ -68,6 +70,10 @@ class StandaloneSource:
     def command(self, quantity: str, value: float, t_us: int) -> None:
         """Start moving a quantity to a value."""
         self._advance(t_us)
+        if quantity == "on" and self._profile.kind == "heater":
+            quantity, value = "power_setpoint_w", self._switched_w(value)
+        if quantity == "power_setpoint_w" and value > 0:
+            self._on_w = value
         self._targets[quantity] = value
         self._free = self._free and quantity != "power_setpoint_w"
         motion = self._motions.get(quantity)
@@ -76,6 +82,12 @@ class StandaloneSource:
                 Actuator(quantity=quantity, low=min(value, 0.0), high=max(value, 1.0)), value
             )
         motion.command(value, t_us)
+
+    def _switched_w(self, on: float) -> float:
+        """Return the set-point that a switch of a heater stands for."""
+        if not on:
+            return 0.0
+        return self._on_w or self._profile.ratings.power_w
 
     def _advance(self, t_us: int) -> None:
         """Integrate up to the last whole second."""
@@ -274,7 +286,8 @@ class StandaloneSource:
             "energy_wh": lambda _: self._sums["energy"],
             "max_power_w": lambda _: ratings.power_w,
             "controller_temperature_c": self._wave("controller", 34.0, 3.0, 900).at,
-            "on": lambda t: float(power(t) > 0),
+            # The switch, not the current: an open thermostat or a dead time leaves it on.
+            "on": lambda _: float(self._targets.get("power_setpoint_w", 0.0) > 0),
             "state": lambda t: "heating" if power(t) > 0 else "standby",
         }
 

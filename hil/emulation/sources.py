@@ -244,11 +244,15 @@ def load_source(site: Site, name: str) -> PlantSource:
     rated_w = plant.config.loads[load].rated_power_w
     phase = _PHASES.index(plant.config.loads[load].phase)
 
+    on_w = rated_w  # where it goes when it is switched on
+
     def set_power(power_w: float, t_us: int) -> None:
+        nonlocal on_w
+        on_w = power_w if power_w > 0 else on_w
         site.wire(t_us, actuator, power_w)
 
     def switch(on: float, t_us: int) -> None:
-        site.wire(t_us, actuator, rated_w if on else 0.0)
+        site.wire(t_us, actuator, on_w if on else 0.0)
 
     def current_a() -> float:
         volts = terminals.voltage_v(phase)

@@ -76,6 +76,9 @@ class Behaviour:
     def powered(self, t_us: int) -> None:
         """Begin: power is back, or the emulator was started."""
 
+    def switched(self, t_us: int) -> None:
+        """Take note that the endpoint was switched on or off by a command."""
+
     def joined(self, t_us: int) -> None:
         """Take note that the device is in a network now."""
 

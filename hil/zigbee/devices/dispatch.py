@@ -118,6 +118,9 @@ class Dispatcher:
             return
         request = Request(frame, message, t_us, answer, reply_us)
         status = self._command(self._behaviours.get((endpoint, cluster, client)), request)
+        own = self._behaviours.get((endpoint, heater.CLUSTER, False))
+        if cluster == zcl.ON_OFF and status == zcl.SUCCESS and own is not None:
+            own.switched(t_us)
         if status != ANSWERED and not (frame.no_default_response and status == zcl.SUCCESS):
             answer(frame.default_response(status))
 

@@ -53,6 +53,10 @@ class HeaterControl(Behaviour):
         """Wait for a first command, as long as the watchdog allows."""
         self._arm(t_us)
 
+    def switched(self, t_us: int) -> None:
+        """Count a switch as a command: what was switched on does not heat for ever either."""
+        self._arm(t_us)
+
     def command(self, request: Request) -> int | None:
         """Take set power."""
         if request.frame.command != heater.SET_POWER:

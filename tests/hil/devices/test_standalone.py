@@ -248,3 +248,25 @@ def test_what_a_kind_does_not_have() -> None:
     _, source = heater()
     assert source.measure("humidity", 0) is None
     assert source.measure("power_setpoint_w", 0) == 0.0
+
+
+@pytest.mark.parametrize("name", ["mypv_ac_elwa_2", "zigbee_heater"])
+def test_a_heater_s_switch(name: str) -> None:
+    """On is its rated power at first, then the last set-point above zero; Off is zero."""
+    profile = load_device_profile(name)
+    source, rated_w = StandaloneSource(profile, 1), profile.ratings.power_w
+    assert number(source, "on", 0) == 0.0
+    for t_s, quantity, value, power_w in (
+        (10, "on", 1.0, rated_w),
+        (40, "on", 0.0, 0.0),
+        (70, "on", 1.0, rated_w),
+        (100, "power_setpoint_w", 1200.0, 1200.0),
+        (130, "on", 1.0, 1200.0),
+        (160, "power_setpoint_w", 0.0, 0.0),
+        (190, "on", 1.0, 1200.0),
+        (220, "on", 0.0, 0.0),
+    ):
+        source.command(quantity, value, t_s * S)
+        assert number(source, "on", t_s * S) == float(power_w > 0), "at once: it is the switch"
+        assert number(source, "power_setpoint_w", t_s * S) == power_w
+        assert number(source, "power_w", (t_s + 25) * S) == power_w

@@ -92,10 +92,13 @@ def test_a_load_by_watts_by_switch_and_by_level(bench) -> None:
     assert source.measure("max_power_w", 0) == 2000.0
     assert isinstance(source.measure("temperature_c", 0), float)
     for t_s, quantity, value, power_w in (
-        (10, "power_setpoint_w", 700.0, 700.0),
-        (40, "on", 1.0, 2000.0),
+        (10, "on", 1.0, 2000.0),
+        (40, "power_setpoint_w", 700.0, 700.0),
         (70, "level", 0.25, 500.0),
         (100, "on", 0.0, 0.0),
+        (130, "on", 1.0, 500.0),
+        (160, "power_setpoint_w", 0.0, 0.0),
+        (190, "on", 1.0, 500.0),
     ):
         source.command(quantity, value, t_s * S)
         then_us = (t_s + 25) * S

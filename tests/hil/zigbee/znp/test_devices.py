@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wattbench.hil.devices.standalone import StandaloneSource
 from wattbench.hil.zigbee import heater, mt, zcl, zdo
+from wattbench.hil.zigbee.devices.end_device import EndDevice
 from wattbench.hil.zigbee.mt_messages import (
     AfDataRequestExt,
     AfIncoming,
@@ -20,6 +22,7 @@ from wattbench.hil.zigbee.mt_messages import (
 )
 from wattbench.hil.zigbee.radio import RadioMessage
 from wattbench.hil.zigbee.zcl import ReportingRecord, ZclFrame
+from wattbench.scenarios.devices import load_device_profile
 from wattbench.sim.edge.config import MeshConfig
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -353,6 +356,30 @@ def test_a_heaters_watchdog(bench):
         assert values["power_setpoint_w"] == 500.0
         await asyncio.sleep(2)
         assert values["power_setpoint_w"] == 0.0
+
+    one.run(work())
+
+
+def test_a_heater_that_is_switched_on_does_not_heat_for_ever(bench):
+    """With the shipped profile and power of its own: On is rated power, until the watchdog."""
+    one = bench()
+    profile = load_device_profile("zigbee_heater")
+    source = StandaloneSource(profile, 1)
+    one.network.add(EndDevice.from_profile(profile, source, 0x11, one.clock))
+    host = one.start()
+
+    async def work():
+        nwk = await joined(host)
+        await asyncio.sleep(100)  # its watchdog has expired once
+        for number, on in ((1, True), (0, False), (1, True)):
+            answer = await host.ask(nwk, zcl.ON_OFF, command(10 + number, number))
+            assert answer == command(10 + number, number).default_response(zcl.SUCCESS)
+            assert (await host.read(nwk, zcl.ON_OFF, 0))[0].value == on
+            await asyncio.sleep(10)
+            assert source.measure("power_w", one.clock.now_us) == 3500.0 * on
+        await asyncio.sleep(60)
+        assert source.measure("power_w", one.clock.now_us) == 0.0
+        assert not (await host.read(nwk, zcl.ON_OFF, 0))[0].value
 
     one.run(work())
 
