@@ -57,7 +57,7 @@ def drift(options: FingerprintOptions, *, as_json: bool) -> int:
     """Measure a device and compare it with its profile; return the exit code."""
 
     def work(content: dict[str, Any]) -> int:
-        from ..hil.fingerprint.drift import compare
+        from ..hil.fingerprint.drift import compare, doubtful
         from ..scenarios.devices import load_device_profile
         from .fingerprint_shown import print_rows
 
@@ -72,6 +72,9 @@ def drift(options: FingerprintOptions, *, as_json: bool) -> int:
         found, index = _measure(target, options, content)
         rows = compare(wanted, found, index)
         content["parameters"] = [row.as_dict() for row in rows]
+        content["warnings"] = doubtful(rows)
+        for line in content["warnings"]:
+            _say(f"wattbench: {line}")
         drifted = [row.name for row in rows if row.verdict == "drifted"]
         content["drifted"] = drifted
         if not as_json:

@@ -57,6 +57,16 @@ class Row:
         }
 
 
+def doubtful(rows: list[Row]) -> list[str]:
+    """Return a line for each parameter whose own uncertainty is larger than it: it cannot drift."""
+    return [
+        f"{row.path} is {row.profile:g} ± {row.tolerance:g} in the profile (95 %, twice its "
+        "measured.uncertainty): hardly any drift of it would be told"
+        for row in rows
+        if row.profile > 0 and row.tolerance > row.profile > _LEAST_S
+    ]
+
+
 def compare(profile: DeviceProfile, found: Findings, index: int | None) -> list[Row]:
     """Return a row for each parameter of a profile.
 

@@ -198,3 +198,20 @@ def test_ctrl_c_leaves_the_device_safe_and_writes_nothing(tmp_path: Path) -> Non
             server.kill()
             rest = [float(line.split()[1]) for line in server.stdout]
     assert rest[-1] == 0.0
+
+
+def test_an_uncertainty_larger_than_its_value_is_told() -> None:
+    """As a careless search and replace over a fingerprint leaves it."""
+    from wattbench.hil.devices.model import Measured
+    from wattbench.hil.fingerprint.drift import compare, doubtful
+    from wattbench.hil.fingerprint.plan import Findings
+
+    profile = load_device_profile("mypv_ac_elwa_2")
+    path = "actuators.0.dead_time_s"
+    value = profile.actuators[0].dead_time_s
+    for uncertainty, told in ((0.1 * value, 0), (value, 1)):
+        known = Measured(uncertainty={path: uncertainty})
+        rows = compare(profile.model_copy(update={"measured": known}), Findings(), 0)
+        lines = doubtful(rows)
+        assert len(lines) == told
+        assert all(path in line for line in lines)
