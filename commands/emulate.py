@@ -10,6 +10,7 @@ import asyncio
 import json
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 EXIT_PASS, EXIT_USAGE, EXIT_ERROR, EXIT_RIG = 0, 2, 5, 6
 _TABLE_PERIOD_S: Final = 1.0
+_PATIENCE_S: Final = 2.0
+"""A start that takes longer is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ def emulate(options: EmulateOptions) -> int:
     from ..sim.clock import WallClock
     from ..sim.profiles.findings import ProfileError
 
+    starting = _starting()
     named = (UnknownScenarioError, UnknownRigError, FaultTargetError)
     usage = (ScenarioErrors, ProfileError, _UsageError)
     try:
@@ -63,12 +67,27 @@ def emulate(options: EmulateOptions) -> int:
         site = None if scenario is None else _site(scenario, options.seed)
         faults = () if scenario is None else scenario.faults
         with WallClock() as clock:
-            clock.run(_serve(options, setup, site, faults, clock))
+            clock.run(_serve(options, setup, site, faults, clock, starting))
     except (*named, *usage) as problem:
         return _say(problem, EXIT_USAGE)
     except (RigError, ServeError, LineError, ControlError) as problem:
         return _say(problem, EXIT_RIG)
+    finally:
+        starting.cancel()
     return EXIT_PASS
+
+
+def _starting() -> threading.Timer:
+    """Say on stderr that it is starting if that takes long; until cancelled.
+
+    A thread's timer: what takes long (kernels that are loaded or compiled) keeps the loop.
+    """
+    timer = threading.Timer(
+        _PATIENCE_S, lambda: print("wattbench: starting …", file=sys.stderr, flush=True)
+    )
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _say(problem: Exception, code: int) -> int:
@@ -127,6 +146,7 @@ async def _serve(
     site: Site | None,
     faults: Sequence[FaultConfig],
     clock: WallClock,
+    starting: threading.Timer,
 ) -> None:
     from ..hil.emulation.rig import EmulatedRig
     from ..hil.wirefaults.control import ControlServer
@@ -147,6 +167,7 @@ async def _serve(
         try:
             endpoints = await rig.serve()
             await control.start()
+            starting.cancel()
             for endpoint in endpoints:
                 print(json.dumps(endpoint.as_dict()), flush=True)
             await _until(stop, rig, endpoints)

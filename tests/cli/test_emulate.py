@@ -362,3 +362,15 @@ def test_a_memory_that_cannot_be_written(
     code, line = said(capsys, EmulateOptions(str(rig), memory=memory))
     assert code == 6
     assert "memory" in line
+
+
+def test_a_start_that_takes_long_is_told(monkeypatch, capsys) -> None:
+    """On stderr, and only then; the timer is silent once it is cancelled."""
+    from wattbench.commands import emulate as command
+
+    command._starting().cancel()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(command, "_PATIENCE_S", 0.0)
+    command._starting().join()
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "wattbench: starting …\n")
