@@ -124,7 +124,8 @@ def test_endpoints_come_first_and_all_is_tidied_up(
     control = list((tmp_path / "state").iterdir())
     assert len(control) == 1
     code, out, err = emulation.stop(number)
-    assert (code, out, err) == (0, "", "")
+    assert (code, out) == (0, "")
+    assert err in ("", "wattbench: starting …\n")  # the latter where starting took long
     assert not link.exists()
     assert not link.is_symlink()
     assert list((tmp_path / "state").iterdir()) == []
