@@ -27,7 +27,7 @@ ALLOWED = {
 
 #: Libraries that one module alone may know.
 ONLY_IN = {
-    "simpy": {"sim.clock"},
+    "simpy": {"sim.event_loop"},
     "pymodbus": {"hil.modbus.client"},
     "aiomqtt": {"hil.zigbee.mqtt.session"},
 }
