@@ -8,7 +8,6 @@ ages. `sampled_us` and `published_us` of a reading are when the values were firs
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final, Protocol
@@ -16,28 +15,26 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sim.clock import US_PER_S, Clock
+from ..sim.clock import Clock
 from ..sim.edge import meter
 from ..sim.edge.channel import STATUS_SENT
 from ..sim.edge.meter import METER_FIELDS, MeterReading
 from ..sim.points import Actuator
-from .devices.fields import FieldMap, resolve
 from .emulation.effects import NEVER, Effects
 from .emulation.sources import METER_FIELDS as FIELD_OF
 from .modbus.driver import ModbusDevice
 from .modbus.errors import ModbusError, ModbusRefusedError
 from .modbus.identity import IdentityError
+from .modbus.readings import PointReading
 from .modbus.unit import DEVICE_BUSY
 from .real_rig import RealRig
 from .rig import Events, ReadingError, RigError
+from .rigs.safety import Calibration
+from .wired_actuator import WiredActuator
 from .zigbee.slots import Report
 
 NO_ANSWER: Final = 3
 """Status of a command that a device on a wire did not confirm."""
-_SWITCH: Final = "enabled"
-"""What pauses a charger."""
-_LOST_US: Final = 30 * US_PER_S
-"""An actuator that confirms nothing for this long is given up, as a meter is."""
 _ATTEMPTS: Final = 3
 _PAUSE_S: Final = 0.3
 
@@ -54,59 +51,6 @@ class PowerLink(Protocol):
     @property
     def power_reports(self) -> Mapping[int, Report]:
         """Return by slot the newest power that a load measured."""
-
-
-class WiredActuator:
-    """An actuator that a Modbus device is.
-
-    A charger is paused below its smallest current, by the switch that it has for that.
-    """
-
-    def __init__(self, place: int, actuator: Actuator, device: ModbusDevice) -> None:
-        """Find out which quantity of the device is its set-point; raises `RigError` for none."""
-        self.place, self.device = place, device
-        self.quantity, self._per_w = _set_point(actuator, device)
-        point = resolve(device.profile).writing(self.quantity)
-        low = 0.0 if point is None or point.low is None else point.low
-        pauses = low > 0.0 and resolve(device.profile).writing(_SWITCH) is not None
-        self._least = low if pauses else -math.inf
-        self._level: float | None = None
-        self._written_us = 0
-        self.failing_us: int | None = None
-        """Since when no set-point was confirmed; None: the last one was."""
-
-    def failed(self, now_us: int) -> RigError | None:
-        """Take note that a set-point was not confirmed; after half a minute, return who is lost."""
-        if self.failing_us is None:
-            self.failing_us = now_us
-        silent_us = now_us - self.failing_us
-        if silent_us < _LOST_US:
-            return None
-        seconds = silent_us // US_PER_S
-        return RigError(f"lost {self.device.name}: no set-point confirmed for {seconds} s")
-
-    def level(self, power_w: float) -> float:
-        """Return a set-point in the unit of the device's quantity; 0 pauses a charger."""
-        level = power_w * self._per_w
-        # A little less than it takes, by rounding, is what it takes.
-        return 0.0 if level < self._least * (1.0 - 1e-9) else max(level, self._least)
-
-    async def write(self, power_w: float, now_us: int, refresh_us: int) -> bool:
-        """Write a set-point unless the device holds it already; return whether it was written."""
-        level = self.level(power_w)
-        if level == self._level and now_us - self._written_us < refresh_us:
-            return False
-        before, self._level = self._level, None
-        if math.isinf(self._least):
-            await self.device.write(self.quantity, level)
-        elif level < self._least:
-            await self.device.write(_SWITCH, 0.0)
-        else:
-            await self.device.write(self.quantity, level)
-            if before is None or before < self._least:
-                await self.device.write(_SWITCH, 1.0)
-        self._level, self._written_us = level, now_us
-        return True
 
 
 class RigDriver:
@@ -168,13 +112,7 @@ class RigDriver:
         ]
         self._loads = [k for k, actuator in enumerate(actuators) if actuator.kind == "load"]
         self._reports = reports
-        known = grid.readings
-        corrections = {} if self._real is None else self._real.calibrations
-        self._fields = [
-            (field, known[name], corrections.get((self._grid.name, name)))
-            for name, field in FIELD_OF.items()
-            if name in known
-        ]
+        self._fields = self._known_fields()
         self._newest: MeterReading | None = None
         self._sent: list[tuple[int, int, tuple[int, ...]]] = []
         self._wired_acked: list[dict[int, int]] = []
@@ -184,9 +122,13 @@ class RigDriver:
         for opener in self._opening:
             await self._opened(opener)
         self._introduce()
+        self._fields = self._known_fields()
+
+    def _known_fields(self) -> list[tuple[int, PointReading, Calibration | None]]:
+        """Return which readings of the grid meter fill which fields of a sample, and how bent."""
         known = self._grid.readings
         corrections = {} if self._real is None else self._real.calibrations
-        self._fields = [
+        return [
             (field, known[name], corrections.get((self._grid.name, name)))
             for name, field in FIELD_OF.items()
             if name in known
@@ -388,22 +330,3 @@ class RigDriver:
             await self._pv.poll(t_us)
         except (ReadingError, RigError):
             return
-
-
-def _set_point(actuator: Actuator, device: ModbusDevice) -> tuple[str, float]:
-    """Return the quantity that is an actuator's set-point, and its value per watt."""
-    fields: FieldMap = resolve(device.profile)
-    if actuator.kind == "pv_limit":
-        wanted = {"power_limit_w": 1.0}
-    elif actuator.kind == "charger":
-        phases = sum(share > 0 for share in actuator.phase_shares)
-        wanted = {"current_setpoint_a": 1.0 / (230.0 * phases), "power_setpoint_w": 1.0}
-    else:
-        share = 1.0 / actuator.high_w
-        wanted = {"power_setpoint_w": 1.0, "level": share, "on": share}
-    for quantity, per_w in wanted.items():
-        if fields.writing(quantity) is not None:
-            return quantity, per_w
-    raise RigError(
-        f"device '{device.name}' cannot be '{actuator.id}': it takes none of {', '.join(wanted)}"
-    )

@@ -19,7 +19,7 @@ from .modbus.bus import ModbusBus
 from .modbus.driver import ModbusDevice
 from .real_rig import Guard, Player, RealRig, Watched
 from .real_site import ConnectionLog, RealSite, TruthOf
-from .rig_driver import RigDriver, WiredActuator
+from .rig_driver import RigDriver
 from .rig_ways import Ways, Where
 from .rigs.concrete import ConcreteDevice, RigSetup, concrete_for
 from .rigs.masters import SetpointWatch
@@ -27,6 +27,7 @@ from .rigs.session import RigSession
 from .tape.rig import ONE_WAY_US as TAPED_ONE_WAY_US
 from .tape.rig import NoGuard, TapedRig, TapedSite
 from .wire import Tap
+from .wired_actuator import WiredActuator
 from .wirefaults.targets import FaultTargetError
 from .world import World
 

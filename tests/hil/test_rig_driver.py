@@ -11,8 +11,9 @@ import pytest
 from wattbench.hil.emulation.effects import Effects
 from wattbench.hil.modbus.errors import ModbusRefusedError, ModbusSilentError
 from wattbench.hil.rig import ReadingError, RigError
-from wattbench.hil.rig_driver import NO_ANSWER, RigDriver, WiredActuator
+from wattbench.hil.rig_driver import NO_ANSWER, RigDriver
 from wattbench.hil.rigs.model import Rig
+from wattbench.hil.wired_actuator import WiredActuator
 from wattbench.scenarios.rigs import load_profiles
 from wattbench.sim.clock import VirtualClock
 from wattbench.sim.edge import meter
