@@ -174,6 +174,8 @@ def _drive(
     outcome.speed_x_realtime = reached_us / US_PER_S / elapsed_s
     if outcome.cause:
         _note_stop(clock, events, outcome)
+        if clock.mode == "wall" and not parts.replayed and parts.log.begun:
+            progress.note(f"{outcome.reason}; {_being_made_safe(parts)}")
     if parts.session is not None:
         outcome.safe_state = _hand_back(parts, parts.session, events, signals)
     elif outcome.cause and not parts.replayed:
@@ -190,6 +192,13 @@ def _note_stop(clock: Clock, events: Events, outcome: Outcome) -> None:
         )
     except RecordError as error:
         outcome.error = outcome.error or error
+
+
+def _being_made_safe(parts: Parts) -> str:
+    """Return what whoever waits should know, lest they cut it short."""
+    if parts.session is not None:
+        return "the rig is made safe, and measured"
+    return "waiting until safe values have taken effect; a second signal gives that up"
 
 
 def _make_safe(parts: Parts, events: Events, signals: StopSignals) -> SafeStateResult:

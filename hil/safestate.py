@@ -212,9 +212,11 @@ async def reach_safe_state(
     Refused commands are repeated every second, taken ones every five until each actuator has acted
     on one. An actuator that never does (it has left the network) counts as safe once it stands at
     its safe value and no earlier command can still be on its way. Errors of the driver count as
-    refusals, so that nothing keeps this from trying on.
+    refusals, so that nothing keeps this from trying on. A run that had not begun has commanded
+    nothing, maybe could not: where everybody stands at the safe value, that is the end of it.
     """
     begin_us = clock.now_us
+    untouched = not log.begun
     timeout_us = TIMEOUT_US + max(round(a.min_on_s * US_PER_S) for a in plant.actuators)
     sequence: list[int] = []
     acted = np.zeros(len(safe_w), bool)
@@ -233,8 +235,8 @@ async def reach_safe_state(
             effective_us = driver.effective_us(seq)
             acted |= (effective_us >= 0) & (effective_us <= plant.now_us)
         waited_us = now_us - begin_us
-        settled = acted.all() or waited_us >= _IN_FLIGHT_US
-        if sequence and settled and plant.within_safe_band():
+        settled = untouched or acted.all() or waited_us >= _IN_FLIGHT_US
+        if (sequence or untouched) and settled and plant.within_safe_band():
             # The trace has whole seconds: let it end with one that shows what was just measured.
             plant.advance((now_us // US_PER_S + 2) * US_PER_S)
             return _result(events, now_us, waited_us, len(sequence), confirmed=True)

@@ -55,6 +55,11 @@ class Log:
         self._guarded_w = np.full((steps, n), np.nan)
         self._timing = np.zeros((steps, 2 + len(_SPANS)), np.int64)
 
+    @property
+    def begun(self) -> bool:
+        """Return whether a step was begun; before that nothing is commanded."""
+        return self._sampled > 0
+
     def reading(
         self,
         t_us: int,

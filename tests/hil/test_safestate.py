@@ -16,11 +16,13 @@ S = 1_000_000
 def reach(fakes):
     """Return a function that stops a plant at 10 s and reaches its safe state."""
 
-    def run(prepare=lambda plant: None, driver=DirectDriver):
+    def run(prepare=lambda plant: None, driver=DirectDriver, begun=True):
         plant, events = fakes.plant(), fakes.events()
         plant.send(5 * S, np.array([800.0, 900.0]))
         prepare(plant)
         log = Log(20, plant.actuators, ())
+        if begun:
+            log.reading(10 * S, None, float("nan"), 0, None)
         with VirtualClock() as clock:
 
             async def stopped():
@@ -87,6 +89,26 @@ def test_load_that_does_not_hear_is_not_confirmed(reach) -> None:
     assert "does not show" in result.note
     assert events.list[-1][0] == 40 * S
     assert len(plant.sent) > 5  # it was told again and again
+
+
+def test_before_a_run_has_begun_nobody_has_to_confirm(reach) -> None:
+    """While a rig is being opened it may take no commands at all, and none was given."""
+
+    def prepare(plant) -> None:
+        plant._under_way.clear()
+        plant.refuse_until_us = 100 * S
+
+    result, _, events, _ = reach(prepare, begun=False)
+    assert result.confirmed
+    assert result.confirmed_us == 10 * S
+    assert "0.0 s" in result.note
+    assert events.kinds() == ["safe_state_command", "safe_state"]
+
+    # At 10 s both stand at 800 and 900 W: then it takes the safe values.
+    result, plant, _, _ = reach(begun=False)
+    assert result.confirmed
+    assert result.confirmed_us == 12 * S
+    assert plant.sent[-1] == (10 * S, [0.0, 0.0])
 
 
 class Broken(DirectDriver):
