@@ -31,6 +31,7 @@ from .world import World
 if TYPE_CHECKING:
     from .rigs.session import RigSession
     from .tape.recording import RunTape
+    from .wire import Tap
 
 
 class ClockSettings(Protocol):
@@ -152,10 +153,11 @@ def assemble(
     setup: RigSetup | None = None,
     *,
     taped: bool = False,
+    tap: Tap | None = None,
 ) -> Parts:
     """Build plant, agent and driver for one run; without a `setup` the rig is `direct`.
 
-    With `taped` every frame of the rig's buses is recorded.
+    With `taped` every frame of the rig's buses is recorded; or a `tap` sees them.
 
     Raises:
         PolicyError: the policy cannot be built.
@@ -190,7 +192,7 @@ def assemble(
         about = {"scenario": experiment.name, "policy": policy.label, "seed": seed}
         start_utc = experiment.start_utc()
         tape = RunTape(header_of(setup, plant.actuators, start_utc, clock.mode, about))
-    plant, driver, session = attach(experiment, setup, world, plant, seed, tape)
+    plant, driver, session = attach(experiment, setup, world, plant, seed, tape or tap)
     common = clock, plant, agent, driver, log, settings, agent.safe_w
     replayed = setup.tape is not None
     return Parts(*common, session, tape, replayed, world.begin)

@@ -123,7 +123,7 @@ def measure(
     with Reference() as reference:
         reference.take()  # cold; dropped
         with open_world(experiment, setup, seed, profiles) as world:
-            parts = _parts(experiment, world, policy, seed, profiles, setup, watch)
+            parts = assemble(experiment, world, policy, seed, profiles, setup, tap=watch)
             beside = _Beside(world.clock, reference, settings)
             timed = TimedDriver(parts.driver, watch, settings.steps, beside.run)
             parts = replace(parts, driver=timed)
@@ -164,25 +164,6 @@ class _Beside:
                 continue
             await self._clock.sleep_until(due_us)
             self.taken[tick] = self._reference.take()
-
-
-def _parts(
-    experiment: Experiment,
-    world: World,
-    policy: PolicyConfig,
-    seed: int,
-    profiles: SiteProfiles,
-    setup: RigSetup | None,
-    watch: FrameWatch,
-) -> Parts:
-    """Return a run's parts with a tap beside its drivers."""
-    parts = assemble(experiment, world, policy, seed, profiles)
-    if setup is None:
-        return parts
-    from ..rig_parts import attach
-
-    plant, driver, session = attach(experiment, setup, world, parts.plant, seed, watch)
-    return replace(parts, plant=plant, driver=driver, session=session)
 
 
 def _execute(

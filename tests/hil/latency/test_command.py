@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from wattbench.commands.latency import LatencyOptions, latency
+from wattbench.hil.world import World
 
 
 @pytest.fixture
@@ -161,3 +162,25 @@ def test_a_real_measurement(tmp_path: Path) -> None:
         by_name["step"]["extra_info"]["reference_s"],
     )
     assert len(data) == len(reference) == said["steps"]
+
+
+@pytest.mark.slow
+def test_on_the_emulated_rig_it_begins_when_the_rig_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of the minute that opening may take is skipped, as in any run."""
+    began_us: list[tuple[int, int]] = []
+    real = World.begin
+
+    def begin(world: World) -> None:
+        before_us = world.clock.now_us
+        real(world)
+        began_us.append((before_us, world.clock.now_us))
+
+    monkeypatch.setattr(World, "begin", begin)
+    path = tmp_path / "latency.json"
+    assert latency(LatencyOptions("emulated", seconds=10, json_path=path)) == 0
+    ((before_us, after_us),) = began_us
+    assert before_us < after_us
+    said = json.loads(path.read_text())["wattbench_latency"]
+    assert said["steps"] + said["skipped"] >= 6
