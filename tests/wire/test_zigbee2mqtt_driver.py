@@ -20,6 +20,10 @@ import pytest
 
 from wattbench.hil.devices.standalone import StandaloneSource
 from wattbench.hil.rig import ReadingError, RigError
+from wattbench.hil.rigs.actuators import plans
+from wattbench.hil.rigs.driver_links import DriverLinks
+from wattbench.hil.rigs.making_safe import SafeOutcome, make_safe
+from wattbench.hil.rigs.model import Rig
 from wattbench.hil.zigbee.devices.end_device import EndDevice
 from wattbench.hil.zigbee.mqtt.bridge import Bridge, BridgeSettings
 from wattbench.hil.zigbee.mqtt.driver import DeviceSettings, Zigbee2MqttDriver
@@ -29,6 +33,7 @@ from wattbench.hil.zigbee.network import Network
 from wattbench.hil.zigbee.znp.coordinator import ZnpCoordinator
 from wattbench.hil.zigbee.znp.serving import port_of, serve_tcp
 from wattbench.scenarios.devices import load_device_profile
+from wattbench.scenarios.rigs import load_profiles
 from wattbench.sim.clock import WallClock
 
 amqtt = pytest.importorskip("amqtt.broker")
@@ -192,6 +197,9 @@ async def story(clock: WallClock, folder: Path) -> dict[str, object]:
             seen["acked"] = set(power.acked_us(seq))
             seen["level"] = plug.source.measure("level", clock.now_us)
 
+            seen["safe"] = await made_safe(clock, port)
+            seen["off again"] = plug.source.measure("on", clock.now_us)
+
             plug.vanish()
             with pytest.raises(ReadingError):
                 await driver.write("plug", "on", 0.0)
@@ -207,6 +215,22 @@ async def story(clock: WallClock, folder: Path) -> dict[str, object]:
             await z2m.stop()
             stick.close()
     return seen
+
+
+async def made_safe(clock: WallClock, port: int) -> SafeOutcome:
+    """Make the plug safe as a guardian does: over a connection of its own, and measured."""
+    plug = {
+        "id": "plug",
+        "profile": "zigbee_plug",
+        "bus": "mesh",
+        "ieee": PLUG.to_bytes(8, "big").hex(":"),
+        "serves": ["load.a1"],
+        "safe": {"low_w": 0.0, "high_w": 20.0, "danger": "it stays on"},
+    }
+    mesh = {"id": "mesh", "kind": "zigbee2mqtt", "port": port}
+    rig = Rig.model_validate({"name": "lab", "buses": [mesh], "devices": [plug]})
+    profiles = load_profiles(rig)
+    return await make_safe(plans(rig, profiles), DriverLinks(rig, profiles, clock).reach, "test")
 
 
 async def retried(driver: Zigbee2MqttDriver) -> None:
@@ -242,3 +266,10 @@ def test_a_plug_behind_the_real_zigbee2mqtt(tmp_path: Path) -> None:
     assert seen["values"]["on"] == 1.0
     assert (seen["means"], seen["status"], seen["acked"]) == ("level", 0, {4})
     assert seen["level"] == pytest.approx(0.5, abs=0.01)
+    safe = seen["safe"]
+    assert safe.confirmed, safe.note
+    (one,) = safe.actuators
+    assert one.writes >= 1
+    assert one.measured_w is not None
+    assert 0.0 <= one.measured_w <= 20.0
+    assert seen["off again"] == 0
