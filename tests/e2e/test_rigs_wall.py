@@ -150,6 +150,8 @@ def test_a_signal_under_the_wall_clock(a_run: Run, number: signal.Signals) -> No
     code, out, err = a_run.end()
     assert code == 4, err
     assert "Traceback" not in err
+    # Said at once, or whoever waits presses the keys again and cuts it short.
+    assert err.count(f"stopped by {number.name}; waiting until safe values have taken effect") == 1
     assert json.loads(out)["verdict"] == "ABORTED"
     header = a_run.record().header
     assert (header.status, header.reason) == ("aborted", f"stopped by {number.name}")

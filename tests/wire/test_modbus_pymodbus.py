@@ -153,7 +153,7 @@ def test_refusals_and_silence(bus: str, tmp_path) -> None:
             with pytest.raises(ModbusException):
                 await client.read_holding_registers(0, count=1, device_id=9)
 
-    run(bus, tmp_path, script, timeout=0.5, retries=0)
+    run(bus, tmp_path, script, timeout=3.0, retries=0)
 
 
 def test_broadcast_on_a_line(tmp_path) -> None:

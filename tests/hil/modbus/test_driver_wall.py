@@ -30,10 +30,10 @@ def test_a_bus_that_vanishes_and_comes_back(transport, tmp_path) -> None:
         server = ModbusServer({1: device}, clock, framing=framing, line=line)
         if line is None:
             host, port = await server.serve_tcp()
-            client = ModbusClient.tcp(clock, host, port, name="bus", timeout_s=0.3)
+            client = ModbusClient.tcp(clock, host, port, name="bus", timeout_s=1.0)
         else:
             path = await server.serve_pty(tmp_path / "port")
-            client = ModbusClient.serial(clock, path, line, name="bus", timeout_s=0.3)
+            client = ModbusClient.serial(clock, path, line, name="bus", timeout_s=1.0)
         bus = ModbusBus(clock, client, back_off=QUICK, reconnect=QUICK)
         driver = ModbusDevice(profile, bus, serial=profile.identity.serial, quantities=["power_w"])
         await driver.open()
@@ -67,7 +67,7 @@ def test_a_command_over_a_socket() -> None:
         device = EmulatedDevice(profile, source, clock)
         server = ModbusServer({1: device}, clock)
         host, port = await server.serve_tcp()
-        client = ModbusClient.tcp(clock, host, port, name="bus", timeout_s=0.5)
+        client = ModbusClient.tcp(clock, host, port, name="bus", timeout_s=2.0)
         driver = ModbusDevice(profile, ModbusBus(clock, client))
         await driver.open()
         assert await driver.write("power_setpoint_w", 1234.5) == 1234.0
