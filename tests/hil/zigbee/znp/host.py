@@ -124,3 +124,20 @@ class Host(asyncio.Protocol):
         answer = await self.ask(nwk, cluster, frame)
         assert answer.command == zcl.READ_ATTRIBUTES_RESPONSE
         return zcl.decode_read_records(answer.payload)
+
+
+def command(sequence, number, payload=b"", **more):
+    return ZclFrame(sequence, number, payload, cluster_command=True, **more)
+
+
+async def joined(host):
+    await host.form()
+    nwk, _ = await host.join()
+    return nwk
+
+
+async def bind(host, one, nwk, ieee, cluster):
+    binding = zdo.Binding(ieee, 1, cluster, one.coordinator.ieee, 1)
+    data = nwk.to_bytes(2, "little") + binding.encode()
+    assert await host.request(mt.ZDO_BIND_REQ, data) == b"\x00"
+    assert (await host.indication(mt.ZDO_BIND_RSP))[2:] == b"\x00"
