@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from wattbench.hil.devices.model import DeviceProfile
+from wattbench.hil.rigs import lock
 from wattbench.hil.rigs.model import Rig
 
 HEATER: dict[str, Any] = {
@@ -111,3 +113,20 @@ def state_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "state"
     monkeypatch.setenv("WATTBENCH_STATE", str(root))
     return root
+
+
+@pytest.fixture
+def unguarded() -> Callable[[Path], None]:
+    """A function that waits until nobody guards the rig of a state folder any more.
+
+    To be called before the devices end: a guardian goes on looking for them for a while, at ports
+    and pseudo terminals that others may have been given.
+    """
+
+    def wait(folder: Path, patience_s: float = 40.0) -> None:
+        end_s = time.monotonic() + patience_s
+        while lock.is_locked(folder / lock.GUARDIAN_LOCK):
+            assert time.monotonic() < end_s, "a guardian that does not end"
+            time.sleep(0.02)
+
+    return wait

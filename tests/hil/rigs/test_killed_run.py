@@ -104,7 +104,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, unguarded: Any) -> Iterator[Bench]:
     files = {"emulated.yaml": EMULATED, "lab.yaml": RIG, "s.yaml": SCENARIO}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -122,6 +122,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     if bench.run is not None:
         bench.run.kill()
         bench.run.wait()
+    unguarded(bench.state.folder)
     devices.terminate()
     devices.communicate()
 

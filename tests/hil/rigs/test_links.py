@@ -60,6 +60,13 @@ def endpoints(tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
+def state(endpoints: dict[str, Any], tmp_path: Path, unguarded: Any) -> Iterator[Path]:
+    """The folder of the rig's state; the devices outlive who guards it."""
+    yield tmp_path / "state"
+    unguarded(tmp_path / "state")
+
+
+@pytest.fixture
 def rig(endpoints: dict[str, Any]) -> Rig:
     """The same devices, as real ones at their addresses."""
     buses: dict[str, Any] = {}
@@ -143,7 +150,7 @@ def test_power_cycling(rig: Rig, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_heater_behind_a_coordinator_when_the_run_dies_or_hangs(
-    rig: Rig, tmp_path: Path, number: signal.Signals
+    rig: Rig, state: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     """The stick has one connection: a run that hangs on to it is ended."""
     content = rig.model_dump(mode="json")
@@ -156,7 +163,7 @@ def test_a_heater_behind_a_coordinator_when_the_run_dies_or_hangs(
     orders = {
         "rig": rig.model_dump(mode="json"),
         "profiles": {k: v.model_dump(mode="json") for k, v in load_profiles(rig).items()},
-        "state": str(tmp_path / "state"),
+        "state": str(state),
         "folder": str(folder),
     }
     (tmp_path / "orders.json").write_text(json.dumps(orders))
@@ -167,20 +174,23 @@ def test_a_heater_behind_a_coordinator_when_the_run_dies_or_hangs(
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert run.stdout is not None
-    for line in run.stdout:
-        said = json.loads(line)
-        assert said["at"] != "failed", said
-        if said["at"] == "writing":
-            break
-    time.sleep(3.0)
-    run.send_signal(number)
-    outcome = folder / "safe_state.json"
-    end_s = time.monotonic() + 40
-    while not outcome.exists() and time.monotonic() < end_s:
-        time.sleep(0.05)
-    found = json.loads(outcome.read_text())
-    assert found["confirmed"], found
-    assert found["in_time"], found
-    assert found["run_killed"] is (number == signal.SIGSTOP)
-    assert run.wait(10) == -signal.SIGKILL
+    try:
+        assert run.stdout is not None
+        for line in run.stdout:
+            said = json.loads(line)
+            assert said["at"] != "failed", said
+            if said["at"] == "writing":
+                break
+        time.sleep(3.0)
+        run.send_signal(number)
+        outcome = folder / "safe_state.json"
+        end_s = time.monotonic() + 40
+        while not outcome.exists() and time.monotonic() < end_s:
+            time.sleep(0.05)
+        found = json.loads(outcome.read_text())
+        assert found["confirmed"], found
+        assert found["in_time"], found
+        assert found["run_killed"] is (number == signal.SIGSTOP)
+        assert run.wait(10) == -signal.SIGKILL
+    finally:
+        run.kill()
