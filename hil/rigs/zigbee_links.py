@@ -19,6 +19,7 @@ from ..errors import ReadingError, RigError
 from ..zigbee import heater
 from ..zigbee.host import attributes, ports
 from ..zigbee.host.host import HostSettings, ZigbeeHost
+from ..zigbee.host.sending import RetryPolicy
 from ..zigbee.mqtt.bridge import Bridge, BridgeSettings
 from ..zigbee.mqtt.driver import DeviceSettings, Zigbee2MqttDriver
 from ..zigbee.mqtt.session import BrokerSettings, connector
@@ -27,9 +28,11 @@ from .links import LinkError, Value, WrongDeviceError
 from .model import RigDevice, Zigbee2MqttBus, ZnpBus
 
 _ON_OFF: Final = 0x0006
-_TIMEOUT_S: Final = 0.5
-"""An answer takes 0.1 s; one that was lost on the radio does not come at all."""
-_ATTEMPTS: Final = 4
+_HASTE: Final = RetryPolicy(attempts=8, pause_s=0.05, timeout_s=2.0, again_s=0.25)
+"""An answer takes 0.1 s; one that was lost on the radio does not come at all. Everything asked here
+may happen twice, so nobody waits long before it is sent again."""
+_TIMEOUT_S: Final = _HASTE.timeout_s
+_ATTEMPTS: Final = 2
 
 T = TypeVar("T")
 
@@ -49,7 +52,8 @@ class SharedCoordinator:
         async with self._opening:
             if self._host is None:
                 bus = self._bus
-                host = ZigbeeHost(self._clock, name=bus.id, settings=HostSettings(open_attempts=1))
+                settings = HostSettings(open_attempts=1, retry=_HASTE)
+                host = ZigbeeHost(self._clock, name=bus.id, settings=settings)
                 if bus.path is not None:
                     connect = ports.serial(bus.path, bus.baud_rate)
                 else:
@@ -82,6 +86,7 @@ class ZnpLink:
         self._entry, self._profile, self._coordinator = entry, profile, coordinator
         self._ieee = parse_ieee(str(entry.ieee))
         self._host: ZigbeeHost | None = None
+        self._slot: int | None = None
 
     async def connect(self) -> None:
         """Connect; the address is the device's own, a serial number is verified on top."""
@@ -135,7 +140,9 @@ class ZnpLink:
             if quantity == "on":
                 command = 1 if value else 0
                 await _again(
-                    lambda: host.request(self._ieee, _ON_OFF, command, timeout_s=_TIMEOUT_S)
+                    lambda: host.request(
+                        self._ieee, _ON_OFF, command, timeout_s=_TIMEOUT_S, harmless=True
+                    )
                 )
             elif quantity == "power_setpoint_w":
                 await self._power(host, value)
@@ -153,20 +160,22 @@ class ZnpLink:
     async def _power(self, host: ZigbeeHost, power_w: float) -> None:
         """Set a heater's power under whatever slot it has."""
         code = heater.MANUFACTURER
-        found = await _again(
-            lambda: attributes.read(
-                host,
-                self._ieee,
-                heater.CLUSTER,
-                (heater.ATTRIBUTE_SLOT,),
-                manufacturer=code,
-                timeout_s=_TIMEOUT_S,
+        if self._slot is None:
+            found = await _again(
+                lambda: attributes.read(
+                    host,
+                    self._ieee,
+                    heater.CLUSTER,
+                    (heater.ATTRIBUTE_SLOT,),
+                    manufacturer=code,
+                    timeout_s=_TIMEOUT_S,
+                )
             )
-        )
-        slot = found.get(heater.ATTRIBUTE_SLOT)
-        if not isinstance(slot, int):
-            raise LinkError(f"{self._entry.id} is no heater with a slot")
-        payload = heater.SetPower(0, ((slot, power_w),), ack=False).encode()
+            slot = found.get(heater.ATTRIBUTE_SLOT)
+            if not isinstance(slot, int):
+                raise LinkError(f"{self._entry.id} is no heater with a slot")
+            self._slot = slot
+        payload = heater.SetPower(0, ((self._slot, power_w),), ack=False).encode()
         await _again(
             lambda: host.request(
                 self._ieee,
@@ -175,6 +184,7 @@ class ZnpLink:
                 payload,
                 manufacturer=code,
                 timeout_s=_TIMEOUT_S,
+                harmless=True,
             )
         )
 
