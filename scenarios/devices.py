@@ -63,7 +63,56 @@ def locate_profile(argument: str | Path) -> Path:
 def _load(path: Path, _changed_ns: int) -> DeviceProfile:
     from ..hil.devices.model import DeviceProfile
 
-    return load_model(path, DeviceProfile, name_from_file=True, checks=_sunspec_problems)
+    return load_model(path, DeviceProfile, name_from_file=True, checks=_problems)
+
+
+def _problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:
+    yield from _sunspec_problems(parts)
+    yield from _quantity_problems(parts)
+    yield from _function_problems(parts)
+
+
+def _quantity_problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:
+    """Yield quantities of actuators and safe bands that nothing on the bus writes or reads."""
+    modbus, zigbee = getattr(parts, "modbus", None), getattr(parts, "zigbee", None)
+    written: list[str] = []
+    read: list[str] = []
+    if zigbee is not None:
+        read = written = [item.quantity for item in zigbee.attributes]
+    elif modbus is not None:
+        points = list(modbus.points)
+        for model in modbus.sunspec.models if modbus.sunspec is not None else ():
+            points += model.points.values()
+        written = [item.quantity for item in points if item.access != "r"]
+        read = [item.quantity for item in points if item.access != "w"]
+    else:
+        return
+    for index, actuator in enumerate(getattr(parts, "actuators", None) or ()):
+        path: Step = ("actuators", index, "quantity")
+        yield from _missing(path, actuator.quantity, written, "writes")
+        if actuator.safe is not None:
+            path = ("actuators", index, "safe", "quantity")
+            yield from _missing(path, actuator.safe.quantity, read, "reads")
+
+
+def _missing(
+    path: Step, quantity: str, known: Iterable[str | None], does: str
+) -> Iterator[tuple[Step, str]]:
+    names = sorted({name for name in known if name is not None})
+    if quantity not in names:
+        allowed = did_you_mean(quantity, names) or f"; allowed: {', '.join(names) or 'none'}"
+        yield path, f"no point {does} '{quantity}'{allowed}"
+
+
+def _function_problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:
+    """Yield function codes that are none of Modbus' that are known here."""
+    from ..hil.modbus.pdu import FUNCTIONS
+
+    modbus = getattr(parts, "modbus", None)
+    for index, code in enumerate(modbus.functions if modbus is not None else ()):
+        if code not in FUNCTIONS:
+            known = ", ".join(map(str, sorted(FUNCTIONS)))
+            yield ("modbus", "functions", index), f"{code} is not known; allowed: {known}"
 
 
 def _sunspec_problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:

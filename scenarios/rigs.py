@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .devices import UnknownProfileError, load_device_profile, set_name
 from .errors import Place, ScenarioError, ScenarioErrors
 from .library import is_path
+from .messages import did_you_mean
 from .source import Node, Step, dotted, read_document
 
 if TYPE_CHECKING:
@@ -186,6 +187,22 @@ def _profile_errors(rig: Rig, root: Node) -> list[ScenarioError]:
         problem_text = _misfit(profile, rig.bus(device.bus))
         if problem_text:
             errors.append(ScenarioError.at(node.place, field, problem_text))
+    return errors or _point_errors(rig, root)
+
+
+def _point_errors(rig: Rig, root: Node) -> list[ScenarioError]:
+    """Return which points the rig names that the profiles of its devices do not have."""
+    from ..hil.rigs.check import named_points, readable
+
+    errors: list[ScenarioError] = []
+    profiles = load_profiles(rig)
+    for path, device, point in named_points(rig):
+        known = readable(profiles[device.profile])
+        if point not in known:
+            node, _ = root.find(path)
+            near = did_you_mean(point, known) or f"; allowed: {', '.join(sorted(known))}"
+            text = f"profile '{device.profile}' of device '{device.id}' has no point '{point}'"
+            errors.append(ScenarioError.at(node.place, dotted(path), text + near))
     return errors
 
 

@@ -116,6 +116,14 @@ def warnings(
                     f"'{name}' is served by the real device '{device.id}' and not declared in "
                     "quantities: taken as uncontrolled, so that runs are not compared"
                 )
+    for device, actuator in actuating(rig, profiles):
+        profile = profiles[device.profile]
+        seen = profile.modbus is not None and actuator is not None
+        if actuator is not None and not (seen and actuator.quantity in readable(profile)):
+            found.append(
+                f"device '{device.id}': its {actuator.quantity} cannot be read back, so that "
+                "somebody else's writes to it would not be noticed"
+            )
     for plan in plans(rig, profiles):
         if plan.waived is not None and not plan.guarded:
             found.append(
@@ -165,17 +173,26 @@ def _addresses(rig: Rig, profiles: Profiles) -> Iterator[str]:
             )
 
 
-def _points(rig: Rig, profiles: Profiles) -> Iterator[str]:
-    """Whatever the rig reads or writes by name is in the device's profile."""
-    for device in rig.devices:
-        known = readable(profiles[device.profile])
-        for item in device.calibration:
-            if item.point not in known:
-                yield _lacks(device, item.point, "calibration")
+def named_points(rig: Rig) -> Iterator[tuple[tuple[str | int, ...], RigDevice, str]]:
+    """Yield what the rig reads by name: where it says so, of which device, and the point."""
+    for index, device in enumerate(rig.devices):
+        for place, item in enumerate(device.calibration):
+            yield ("devices", index, "calibration", place, "point"), device, item.point
         if device.safe is not None and device.safe.measured_by is not None:
             by = rig.device(device.safe.measured_by)
-            if device.safe.measured_point not in readable(profiles[by.profile]):
-                yield _lacks(by, device.safe.measured_point, "safe.measured_point")
+            yield ("devices", index, "safe", "measured_point"), by, device.safe.measured_point
+    for index, condition in enumerate(rig.preconditions):
+        path = ("preconditions", index, "point")
+        yield path, rig.device(condition.device), condition.point
+
+
+def _points(rig: Rig, profiles: Profiles) -> Iterator[str]:
+    """Whatever the rig reads or writes by name is in the device's profile."""
+    for path, device, point in named_points(rig):
+        if point not in readable(profiles[device.profile]):
+            yield _lacks(device, point, ".".join(step for step in path if isinstance(step, str)))
+    for device in rig.devices:
+        known = readable(profiles[device.profile])
         if device.serial is not None and not device.emulated and "serial" not in known:
             yield (
                 f"device '{device.id}': serial number {device.serial} cannot be verified, its "
@@ -188,10 +205,6 @@ def _points(rig: Rig, profiles: Profiles) -> Iterator[str]:
                 f"device '{plan.device}': nothing measures whether it is safe, profile "
                 f"'{by.profile}' has no {plan.measured_point}; allowed: safe.measured_by, a meter"
             )
-    for condition in rig.preconditions:
-        device = rig.device(condition.device)
-        if condition.point not in readable(profiles[device.profile]):
-            yield _lacks(device, condition.point, "precondition")
     for outlet in rig.outlets:
         device = rig.device(outlet.device)
         if profiles[device.profile].actuator(outlet.point) is None:

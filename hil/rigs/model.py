@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ...sim.config import Model, PowerW
@@ -47,6 +47,19 @@ __all__ = [
 _IEEE: Final = r"^[0-9a-f]{2}(:[0-9a-f]{2}){7}$"
 _SERVES: Final = r"^(grid|pv|battery|household|witness|(load|charger)\.(\*|[a-z][a-z0-9_]{0,31}))$"
 
+
+def _served(name: str) -> str:
+    if re.match(_SERVES, name) is None:
+        raise PydanticCustomError(
+            "serves",
+            "a site has no '{name}'; allowed: grid, pv, battery, household, witness, load.ID or "
+            "load.*, charger.ID or charger.*",
+            {"name": name},
+        )
+    return name
+
+
+_Serves = Annotated[str, AfterValidator(_served), Field(json_schema_extra={"pattern": _SERVES})]
 _QUANTITY: Final = re.compile(
     r"^(grid|pv|battery|household|(load|charger)\.(\*|[a-z][a-z0-9_]{0,31}))$"
 )
@@ -66,7 +79,7 @@ class RigDevice(Model):
     """Modbus unit id; null: the profile's."""
     ieee: str | None = Field(None, pattern=_IEEE)
     """Zigbee address; null, where it is emulated: made up from the id."""
-    serves: tuple[Annotated[str, Field(pattern=_SERVES)], ...] = ()
+    serves: tuple[_Serves, ...] = ()
     """What of the site it is: `grid`, `pv`, `battery`, `witness`, `load.<id>`, `charger.<id>`.
     `load.*` stands for one device a load of the scenario (emulated ones only)."""
     emulated: bool = False

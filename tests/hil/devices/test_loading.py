@@ -113,12 +113,33 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
         ("modbus: {spans: [{first: 5, last: 1}]}", "first: must not be above last"),
         (
             "actuators: [{quantity: a, high: 1, watchdog: {timeout_s: 1, timeout_register: x}}]\n"
-            "modbus: {points: []}",
+            "modbus: {points: [{quantity: a, address: 1, access: rw}]}",
             "there is no register 'x'",
         ),
         (
-            "actuators: [{quantity: a, low: 2, high: 1}]\nmodbus: {points: []}",
+            "actuators: [{quantity: a, low: 2, high: 1}]\n"
+            "modbus: {points: [{quantity: a, address: 1, access: rw}]}",
             "low: must be below high",
+        ),
+        (
+            "actuators: [{quantity: power_setpont_w, high: 1}]\n"
+            "modbus: {points: [{quantity: power_setpoint_w, address: 1, access: w}]}",
+            "actuators[0].quantity: no point writes 'power_setpont_w'; "
+            "did you mean 'power_setpoint_w'?",
+        ),
+        (
+            "actuators: [{quantity: a, high: 1}]\nmodbus: {points: [{quantity: a, address: 1}]}",
+            "actuators[0].quantity: no point writes 'a'; allowed: none",
+        ),
+        (
+            "actuators: [{quantity: a, high: 1, safe: {quantity: power_w, low: 0, high: 1}}]\n"
+            "modbus: {points: [{quantity: a, address: 1, access: w}, "
+            "{quantity: powr_w, address: 2}]}",
+            "actuators[0].safe.quantity: no point reads 'power_w'; did you mean 'powr_w'?",
+        ),
+        (
+            "modbus: {functions: [3, 99], points: []}",
+            "modbus.functions[1]: 99 is not known; allowed: 1, 2, 3, 4, 5, 6, 15, 16, 22, 23, 43",
         ),
         ("timing: {refresh_s: 5 W}\nmodbus: {points: []}", "wrong unit 'W'"),
         ("timing: {refresh: 5}\nmodbus: {points: []}", "did you mean 'refresh_s'"),

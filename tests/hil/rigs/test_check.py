@@ -186,8 +186,8 @@ def test_points_that_a_profile_lacks(make_rig: Any, profiles: dict[str, Any]) ->
     lines = check.problems(rig, profiles)
     assert len(lines) == 4
     assert "no point colour" in lines[0]
-    assert "serial number M-1 cannot be verified" in lines[1]
-    assert "no point temperature_c" in lines[2]
+    assert "no point temperature_c" in lines[1]
+    assert "serial number M-1 cannot be verified" in lines[2]
     assert "no point on" in lines[3]
 
 

@@ -89,6 +89,19 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("high_w: 50 W", "high_w: 50 kWh", "12:20: devices[0].safe.high_w: wrong unit 'kWh'"),
         ("high_w: 50 W", "high_w: 5, low_w: 9", "12:30: devices[0].safe.low_w: must not exceed"),
         ("waived:", "waved:", "12:26: devices[0].safe.waved: unknown key"),
+        ("[grid, witness]", "[gird]", "14:71: devices[1].serves[0]: a site has no 'gird'; allowed"),
+        (
+            "point: power_w",
+            "point: powr_w",
+            "13:27: devices[0].calibration[0].point: profile 'mypv_ac_elwa_2' of device 'heater' "
+            "has no point 'powr_w'; did you mean 'power_w'?",
+        ),
+        (
+            "point: temperature_c",
+            "point: temprature_c",
+            "18:42: preconditions[0].point: profile 'mypv_ac_elwa_2' of device 'heater' has no "
+            "point 'temprature_c'; did you mean 'temperature_c'?",
+        ),
         ("[grid, witness]", "[grid, grid]", "'grid' is served by 'meter' already"),
         ("[grid, witness]", "['load.*']", "one real device serves one load"),
         ("path: /dev/ttyUSB0, ", "", "bus 'line' has no address, and device 'meter'"),
