@@ -146,7 +146,9 @@ def _scenario(options: LatencyOptions) -> Scenario:
     if options.deadline_s is not None and not 0 < options.deadline_s <= 3600:
         raise _UsageError(f"--deadline is {options.deadline_s:g}; allowed: above 0, at most 3600 s")
     if options.seconds < 10 * period_s:
-        raise _UsageError(f"--seconds is {options.seconds:g}; allowed: at least ten periods")
+        raise _UsageError(
+            f"--seconds is {options.seconds:g}; allowed: at least {10 * period_s:g}, ten periods"
+        )
     clock = scenario.clock.model_copy(
         update={
             "mode": "wall",

@@ -267,7 +267,9 @@ def _duration_s(text: str) -> float:
 
 def _reason(text: str) -> str:
     if len(text.strip()) < 3:
-        raise _UsageError("--reason: say why; it is kept in the rig's audit log")
+        raise _UsageError(
+            f"--reason is '{text}'; allowed: at least three letters, for the rig's audit log"
+        )
     return text.strip()
 
 

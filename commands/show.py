@@ -46,12 +46,14 @@ def total_exit_code(report: RunReport) -> int:
     if report.exit_code == EXIT_USAGE:
         return EXIT_USAGE
     codes = [int(judgement.exit_code) for _, judgement in report.judged]
+    # What a replay lacks is no rig.
+    replays = [result for result, judgement in report.judged if judgement.header.replayed]
     results = [result for result, _ in report.judged] + report.baselines
     for result in results:
         safe = result.outcome.safe_state
         if safe is not None and not safe.confirmed:
             codes.append(EXIT_UNSAFE)
-        if result.outcome.cause == "rig":
+        if result.outcome.cause == "rig" and result not in replays:
             codes.append(EXIT_RIG)
         elif result.outcome.status == "aborted":
             codes.append(EXIT_ABORTED)
