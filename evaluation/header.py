@@ -106,6 +106,9 @@ class RecordHeader(Model):
     status: Status = "interrupted"
     reason: str = ""
     safe_state: SafeState = SafeState()
+    unseen_s: dict[str, float] = Field(default_factory=dict)
+    """Seconds for which a device that the truth comes from showed nothing; what it had shown last
+    stands for them. Empty where nothing is real."""
     speed_x_realtime: float | None = None
     """Simulated per elapsed time; measured, so not part of any hash."""
     trace_sha256: str | None = None
@@ -136,6 +139,11 @@ class RecordHeader(Model):
         return bool(self.rig.get("unpaired", False))
 
     @property
+    def replayed(self) -> bool:
+        """Whether a tape stood for the rig; such a run has no baselines."""
+        return "replay" in self.rig
+
+    @property
     def clock_mode(self) -> str:
         """``virtual`` or ``wall``: latency is judged in wall only."""
         return str(self._clock().get("mode", "virtual"))
@@ -144,6 +152,11 @@ class RecordHeader(Model):
     def clock_factor(self) -> float:
         """Simulated seconds per second of the machine's clock, for mode ``wall``."""
         return float(self._clock().get("factor", 1.0))
+
+    @property
+    def duration_s(self) -> float:
+        """How long the run was to be; 0 if nobody said."""
+        return float(self._clock().get("duration_s", 0.0))
 
     def _clock(self) -> dict[str, Any]:
         clock = self.scenario.get("clock")

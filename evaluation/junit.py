@@ -20,7 +20,8 @@ def junit_xml(judgements: Sequence[Judgement]) -> str:
 
     FAIL is a failure; ERROR, ABORTED and INCONCLUSIVE are errors of that type, since nothing was
     shown; a limit that is not judged is skipped. Where the run itself, not a limit, decides the
-    verdict (aborted, damaged record, no limits), a case called ``run`` says so.
+    verdict (aborted, damaged record, no limits), a case called ``run`` says so; where a safe state
+    was not confirmed, a failed case called ``safe state`` does.
     """
     root = ET.Element("testsuites", name="wattbench")
     for judgement in judgements:
@@ -58,6 +59,10 @@ def _suite(root: ET.Element, judgement: Judgement) -> None:
     if decided is not judgement.verdict:
         case = ET.SubElement(suite, "testcase", classname=_clean(name), name="run", time="0")
         _outcome(case, judgement.verdict, judgement.reason)
+    if header.safe_state.confirmed is False:
+        case = ET.SubElement(suite, "testcase", classname=_clean(name), name="safe state", time="0")
+        message = _clean(f"safe state not confirmed: {header.safe_state.note}")
+        ET.SubElement(case, "failure", type="UNSAFE", message=message).text = message
     cases = suite.findall("testcase")
     for tag in ("failure", "error", "skipped"):
         attribute = {"failure": "failures", "error": "errors"}.get(tag, tag)

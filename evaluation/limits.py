@@ -23,6 +23,11 @@ from .model import Model
 from .units import format_quantity, parse_quantity
 from .verdict import Verdict
 
+_UNSEEN_SHARE = 0.01
+"""Longest part of a run that a device may leave unseen,"""
+_UNSEEN_S = 5.0
+"""but not less than this."""
+_REPLAYED = "a replay has no baselines"
 _UNPAIRED = "the rig leaves quantities uncontrolled, so no two runs are alike"
 _ABSOLUTE = ("max", "min")
 _RELATIVE = ("max_ratio", "min_ratio", "min_reduction", "max_increase")
@@ -205,17 +210,34 @@ def judge_limit(
     result = _Outcome(limit, measured, bound)
     if limit.entry.wall_only and header.clock_mode != "wall":
         return result.of(None, f"not judged under clock {header.clock_mode}")
+    if limit.vs is not None and header.replayed:
+        return result.of(Verdict.INCONCLUSIVE, _REPLAYED)
     if missing:
         return result.of(Verdict.ERROR, missing)
     if not math.isfinite(measured):
         return result.of(Verdict.ERROR, "there is no measured value")
     if limit.vs is not None and header.unpaired:
         return result.of(Verdict.INCONCLUSIVE, _UNPAIRED)
+    if unseen := _unseen(header):
+        return result.of(Verdict.INCONCLUSIVE, unseen)
     margin = bound - measured if limit.upper else measured - bound
     if limit.uncertainty and abs(margin) <= limit.uncertainty:
         near = format_quantity(limit.uncertainty, limit.entry.unit)
         return result.of(Verdict.INCONCLUSIVE, f"within the uncertainty of {near}")
     return result.of(Verdict.PASS if margin >= 0 else Verdict.FAIL, "")
+
+
+def _unseen(header: RecordHeader) -> str:
+    """Say which device left too much of the run unseen; empty if none did."""
+    if not header.unseen_s:
+        return ""
+    device, seconds = max(header.unseen_s.items(), key=lambda item: item[1])
+    if seconds <= max(_UNSEEN_SHARE * header.duration_s, _UNSEEN_S):
+        return ""
+    return (
+        f"device '{device}', which the truth comes from, showed nothing for {seconds:g} of "
+        f"{header.duration_s:g} s"
+    )
 
 
 @dataclass(frozen=True, slots=True)

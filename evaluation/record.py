@@ -139,6 +139,7 @@ class RecordWriter:
         measurements: Mapping[str, float] | None = None,
         *,
         safe_state: Mapping[str, Any] | None = None,
+        unseen_s: Mapping[str, float] | None = None,
         speed_x_realtime: float | None = None,
     ) -> Path:
         """Finish the record: measurements, hashes, `record.json` last, then the final name.
@@ -148,6 +149,7 @@ class RecordWriter:
             reason: why, if it was not completed.
             measurements: value per metric id, as `metrics.measure` returns.
             safe_state: fields of `SafeState`.
+            unseen_s: for how long each device that the truth comes from showed nothing.
             speed_x_realtime: simulated per elapsed time.
 
         Returns:
@@ -169,6 +171,7 @@ class RecordWriter:
                 "status": status,
                 "reason": reason,
                 "safe_state": SafeState.model_validate(dict(safe_state or {})),
+                "unseen_s": dict(unseen_s or {}),
                 "speed_x_realtime": speed_x_realtime,
                 "trace_sha256": trace_hash(self.partial),
                 "timing_sha256": hash_files([timing], self.partial) if self._timing else None,

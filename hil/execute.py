@@ -210,6 +210,8 @@ def _make_safe(parts: Parts, events: Events, signals: StopSignals) -> SafeStateR
             return clock.run(steps)
     except (asyncio.CancelledError, KeyboardInterrupt):
         note = f"waiting for the safe state was cut short by {signals.last or 'the caller'}"
+    except RigError as error:
+        note = f"the safe state could not be confirmed: {error}"
     except Exception as error:
         note = f"the safe state could not be confirmed: {type(error).__name__}: {error}"
     return SafeStateResult(confirmed=False, confirmed_us=None, note=note)
@@ -272,6 +274,7 @@ def _close(parts: Parts, writer: RecordWriter, outcome: Outcome, measure: Measur
         outcome.reason,
         measured,
         safe_state=None if outcome.safe_state is None else outcome.safe_state.fields(),
+        unseen_s=parts.driver.unseen_s(),
         speed_x_realtime=outcome.speed_x_realtime,
     )
     return measured

@@ -91,6 +91,8 @@ class RealRig:
     """Actuators on Modbus by their place."""
     calibrations: Mapping[tuple[str, str], Calibration] = field(default_factory=dict)
     """By device and quantity."""
+    unseen_s: dict[str, float] = field(default_factory=dict)
+    """For how long each device that the truth comes from showed nothing."""
 
     def alive(self) -> None:
         """Say that the run is alive; if it hangs after this, its lease expires."""
@@ -135,6 +137,9 @@ class RealRig:
                 power_w = self.value(device, "power_w")
                 if math.isfinite(power_w):
                     self.measured(place, max(power_w, 0.0))
+            # Not at once: what came last is good for some seconds.
+            if not math.isfinite(device.number("power_w")):
+                self._unseen(device.name)
         for place in self.reporting:
             report = reports.get(place)
             if report is not None:
@@ -157,6 +162,11 @@ class RealRig:
             volts = [self.value(witness, f"voltage_{phase}_v") for phase in _PHASES]
             pv_w = math.nan if self.pv is None else self.value(self.pv, "power_w")
             self.log.sample(self.clock.now_us, powers, volts, pv_w)
+        else:
+            self._unseen(witness.name)
+
+    def _unseen(self, device: str) -> None:
+        self.unseen_s[device] = self.unseen_s.get(device, 0.0) + self.tick_s
 
     async def _play(self, player: Player, t_us: int) -> None:
         power_w = player.power_w(max(t_us, 0))

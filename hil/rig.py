@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -62,6 +63,9 @@ class Driver(Protocol):
     def effective_us(self, seq: int) -> NDArray[np.int64]:
         """Return when each actuator acted on a command; −1: it has not, or nobody can tell."""
 
+    def unseen_s(self) -> Mapping[str, float]:
+        """Return for how long each device that the truth comes from showed nothing."""
+
     def listen(self, events: Events) -> None:
         """Tell from now on what happens to devices."""
 
@@ -104,6 +108,10 @@ class DirectDriver:
     def effective_us(self, seq: int) -> NDArray[np.int64]:
         """Return when each actuator acts on a broadcast; −1: never."""
         return self._plant.effective_us(seq)
+
+    def unseen_s(self) -> Mapping[str, float]:
+        """Return nothing: the truth is the plant's own."""
+        return {}
 
     def listen(self, events: Events) -> None:
         """Nothing happens to what is not there."""

@@ -284,6 +284,10 @@ class RigDriver:
             result[place] = effects.of_wire(sent_us, place)
         return result
 
+    def unseen_s(self) -> Mapping[str, float]:
+        """Return for how long each device that the truth comes from showed nothing."""
+        return {} if self._real is None else self._real.unseen_s
+
     def listen(self, events: Events) -> None:
         """Tell from now on what happens to devices."""
         self._events = events

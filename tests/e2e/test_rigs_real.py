@@ -132,6 +132,10 @@ class Lab:
     def armed(self) -> None:
         self.wait_for(lambda: list((self.folder / "state").glob("**/armed-*")))
 
+    def events(self) -> str:
+        files = self.folder.glob("runs/s/*.partial/events.jsonl")
+        return "".join(path.read_text() for path in files)
+
     def record(self, policy: str = "always_on") -> Record:
         (folder,) = self.folder.glob(f"runs/s/{policy}-seed1*")
         return read_record(folder)
@@ -215,6 +219,28 @@ def test_devices_that_hang_end_the_run(lab: Lab) -> None:
     assert lab.end(lab.start("rig", "clear", "lab.yaml", *LOOKED))[0] == 0
     status = json.loads(lab.end(lab.start("rig", "status", "lab.yaml", "--json"))[1])
     assert status["state"] == "free"
+
+
+def test_devices_that_are_gone_at_the_end_prove_nothing(lab: Lab) -> None:
+    """Less than the half minute after which they are given up: the run ends, and no limit holds."""
+    alone = SCENARIO.partition("baselines")[0] + "limits: [{metric: import_energy, max: 1 MWh}]"
+    lab.scenario(alone)
+    run = lab.start("run", "s.yaml", "--rig", "lab.yaml", "--json")
+    lab.wait_for(lambda: "device_identity" in lab.events())
+    time.sleep(6.0)
+    assert lab.devices is not None
+    lab.devices.kill()
+    code, out, err = lab.end(run)
+    assert code == 7, err + out
+    shown = json.loads(out)
+    assert shown["verdict"] == "INCONCLUSIVE", shown
+    assert lab.record().header.status == "completed"
+    assert lab.end(lab.start("judge", str(lab.record().folder)))[0] == 7
+    unseen_s = lab.record().header.unseen_s
+    assert all(unseen_s[name] > 2.0 for name in ("witness", "heater_a", "heater_b")), unseen_s
+    junit = "".join(path.read_text() for path in lab.folder.rglob("junit.xml"))
+    assert "which the truth comes from, showed nothing for" in junit
+    assert 'name="safe state"' in junit
 
 
 def test_another_device_than_expected_breaks_the_rig(lab: Lab) -> None:

@@ -72,6 +72,21 @@ def test_an_aborted_run_has_a_case_of_its_own(judged):
     assert cases[-1].find("error").get("message") == "the run was aborted: a test says so"
 
 
+def test_a_safe_state_that_was_not_confirmed_is_not_green(judged):
+    """Whoever reads only the cases must not take exit code 7 for a success."""
+    limits = [{"metric": "export_energy", "max": "11 Wh"}]
+    note = "boiler: no connection"
+    (suite,) = ET.fromstring(
+        junit_xml([judged(limits, safe_state={"confirmed": False, "note": note})])
+    )
+    cases = suite.findall("testcase")
+    assert cases[-1].get("name") == "safe state"
+    assert note in cases[-1].find("failure").get("message")
+    assert (suite.get("failures"), suite.get("errors"), suite.get("tests")) == ("1", "0", "2")
+    (suite,) = ET.fromstring(junit_xml([judged(limits, safe_state={"confirmed": True})]))
+    assert (suite.get("failures"), suite.get("tests")) == ("0", "1")
+
+
 def test_any_text_survives(judged):
     judgement = judged(scenario={"name": 'a<b & "c" \x00\x1b ü 🔌'})
     (suite,) = ET.fromstring(junit_xml([judgement]))

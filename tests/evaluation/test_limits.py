@@ -207,3 +207,36 @@ def test_runs_that_met_something_uncontrolled_are_compared_with_no_other(builder
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "uncontrolled" in result.reason
     assert judge_limit(absolute, values, header).verdict is Verdict.PASS
+
+
+def test_a_replay_has_no_baselines(builders):
+    header = builders.header(baselines={})
+    header["rig"] = {"name": "lab", "unpaired": True, "replay": {"tape": "x"}}
+    limit = LimitConfig.model_validate(
+        {"metric": "export_energy", "vs": "zero", "min_reduction": 0.1}
+    )
+    result = judge_limit(limit, {"export_energy@1": 1.0}, RecordHeader.model_validate(header))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.reason == "a replay has no baselines"
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "seconds", "verdict"),
+    [
+        (40.0, 29.0, Verdict.INCONCLUSIVE),
+        (40.0, 5.0, Verdict.PASS),
+        (3600.0, 36.0, Verdict.PASS),
+        (3600.0, 37.0, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_what_nobody_saw_decides_nothing(builders, duration_s, seconds, verdict):
+    """Devices that were gone for most of a real run: what they had shown last proves nothing."""
+    header = builders.header(unseen_s={"grid": 0.0, "boiler": seconds})
+    header["scenario"]["clock"] = {"mode": "wall", "duration_s": duration_s}
+    limit = LimitConfig.model_validate({"metric": "export_energy", "max": 500.0})
+    result = judge_limit(limit, {"export_energy@1": 1.0}, RecordHeader.model_validate(header))
+    assert result.verdict is verdict
+    if verdict is Verdict.INCONCLUSIVE:
+        assert (
+            f"'boiler', which the truth comes from, showed nothing for {seconds:g}" in result.reason
+        )

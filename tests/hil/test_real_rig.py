@@ -100,6 +100,19 @@ def test_a_load_that_is_silent_or_shows_nothing_keeps_what_was_measured_last(rig
     heater.silent = True
     bench.tick(1)
     assert bench.drawn == []
+    # What the heater showed last is still good; the other one never showed anything.
+    assert bench.rig.unseen_s == {"mute": 1.0}
+
+
+def test_for_how_long_nothing_was_seen_is_counted(rig) -> None:
+    heater, witness = FakeDevice("heater", power_w=1000.0), FakeDevice("witness")
+    bench = rig(loads={0: heater}, witness=witness, log=ConnectionLog(10))
+    for second in range(5):
+        if second == 2:
+            heater.silent = True
+            heater.values = {}  # too old by now
+        bench.tick(second)
+    assert bench.rig.unseen_s == {"heater": 3.0, "witness": 5.0}
 
 
 def test_negative_noise_of_a_load_counts_as_nothing(rig) -> None:
