@@ -114,6 +114,9 @@ def _measure(
     measuring: list[Fingerprint] = []
 
     async def session(clock: Clock, probe: Probe) -> None:
+        if clock.mode == "wall":
+            often = "seven minutes" if limits is None else "a quarter of an hour"
+            _say(f"{target.name}: this takes about {often}")
         measuring.append(Fingerprint(probe, limits, plan, _say))
         await measuring[0].run()
 
