@@ -69,7 +69,6 @@ def _load(path: Path, _changed_ns: int) -> DeviceProfile:
 def _problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:
     yield from _sunspec_problems(parts)
     yield from _quantity_problems(parts)
-    yield from _function_problems(parts)
 
 
 def _quantity_problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:
@@ -102,17 +101,6 @@ def _missing(
     if quantity not in names:
         allowed = did_you_mean(quantity, names) or f"; allowed: {', '.join(names) or 'none'}"
         yield path, f"no point {does} '{quantity}'{allowed}"
-
-
-def _function_problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:
-    """Yield function codes that are none of Modbus' that are known here."""
-    from ..hil.modbus.pdu import FUNCTIONS
-
-    modbus = getattr(parts, "modbus", None)
-    for index, code in enumerate(modbus.functions if modbus is not None else ()):
-        if code not in FUNCTIONS:
-            known = ", ".join(map(str, sorted(FUNCTIONS)))
-            yield ("modbus", "functions", index), f"{code} is not known; allowed: {known}"
 
 
 def _sunspec_problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:

@@ -192,11 +192,11 @@ def _profile_errors(rig: Rig, root: Node) -> list[ScenarioError]:
 
 def _point_errors(rig: Rig, root: Node) -> list[ScenarioError]:
     """Return which points the rig names that the profiles of its devices do not have."""
-    from ..hil.rigs.check import named_points, readable
+    from ..hil.devices.model import readable
 
     errors: list[ScenarioError] = []
     profiles = load_profiles(rig)
-    for path, device, point in named_points(rig):
+    for path, device, point in rig.named_points():
         known = readable(profiles[device.profile])
         if point not in known:
             node, _ = root.find(path)

@@ -17,6 +17,7 @@ Address = Annotated[int, Field(ge=0, le=65535)]
 Table = Literal["holding", "input", "coil", "discrete"]
 WordOrder = Literal["big", "little"]
 Access = Literal["r", "w", "rw"]
+Function = Literal[1, 2, 3, 4, 5, 6, 15, 16, 22, 23, 43]
 RegisterType = Literal[
     "bool",
     "uint16",
@@ -216,7 +217,7 @@ class ModbusMap(Model):
     """What it does with requests for other units: nothing, or gateway exception 11."""
     any_unit: bool = False
     """Whether it answers to every unit id, as many TCP devices do."""
-    functions: tuple[Annotated[int, Field(ge=1, le=127)], ...] = Field((3, 4, 6, 16), min_length=1)
+    functions: tuple[Function, ...] = Field((3, 4, 6, 16), min_length=1)
     """Function codes that it knows; others are refused with exception 1."""
     max_read_registers: int = Field(125, ge=1, le=125)
     """A request for more is refused with exception 3."""

@@ -46,6 +46,7 @@ __all__ = [
     "Watchdog",
     "ZigbeeMap",
     "profile_names",
+    "readable",
 ]
 
 #: Where the shipped profiles are.
@@ -245,6 +246,20 @@ class DeviceProfile(Model):
     def actuator(self, quantity: str) -> Actuator | None:
         """Return how a quantity is commanded, None if it is not."""
         return next((item for item in self.actuators if item.quantity == quantity), None)
+
+
+def readable(profile: DeviceProfile) -> frozenset[str]:
+    """Return the quantities that can be read from a device."""
+    if profile.zigbee is not None:
+        items: list[Attribute | Point | SunspecPoint] = [*profile.zigbee.attributes]
+    else:
+        assert profile.modbus is not None
+        items = [point for point in profile.modbus.points if point.access != "w"]
+        for model in profile.modbus.sunspec.models if profile.modbus.sunspec else ():
+            items += model.points.values()
+    names = {item.quantity for item in items if item.quantity is not None}
+    sunspec = profile.modbus is not None and profile.modbus.sunspec is not None
+    return frozenset(names | ({"serial"} if sunspec else set()))
 
 
 def profile_names(folder: Path = DEVICES_FOLDER) -> tuple[str, ...]:

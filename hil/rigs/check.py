@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ...sim.faults import FaultConfig
 from ...sim.profiles.config import ProfilesConfig
-from ..devices.model import DeviceProfile
+from ..devices.model import readable
 from .actuators import Profiles, actuating, arming_problems, plans
 from .fault_check import bus_fault_problems
 from .model import Rig, RigDevice
@@ -141,20 +141,6 @@ def warnings(
     return list(dict.fromkeys(found))
 
 
-def readable(profile: DeviceProfile) -> frozenset[str]:
-    """Return the quantities that can be read from a device."""
-    if profile.zigbee is not None:
-        items: list[Any] = list(profile.zigbee.attributes)
-    else:
-        assert profile.modbus is not None
-        items = [point for point in profile.modbus.points if point.access != "w"]
-        for model in profile.modbus.sunspec.models if profile.modbus.sunspec else ():
-            items += model.points.values()
-    names = {item.quantity for item in items if item.quantity is not None}
-    sunspec = profile.modbus is not None and profile.modbus.sunspec is not None
-    return frozenset(names | ({"serial"} if sunspec else set()))
-
-
 def _addresses(rig: Rig, profiles: Profiles) -> Iterator[str]:
     """Two devices at one address answer for one another."""
     seen: dict[tuple[str, object], str] = {}
@@ -173,22 +159,9 @@ def _addresses(rig: Rig, profiles: Profiles) -> Iterator[str]:
             )
 
 
-def named_points(rig: Rig) -> Iterator[tuple[tuple[str | int, ...], RigDevice, str]]:
-    """Yield what the rig reads by name: where it says so, of which device, and the point."""
-    for index, device in enumerate(rig.devices):
-        for place, item in enumerate(device.calibration):
-            yield ("devices", index, "calibration", place, "point"), device, item.point
-        if device.safe is not None and device.safe.measured_by is not None:
-            by = rig.device(device.safe.measured_by)
-            yield ("devices", index, "safe", "measured_point"), by, device.safe.measured_point
-    for index, condition in enumerate(rig.preconditions):
-        path = ("preconditions", index, "point")
-        yield path, rig.device(condition.device), condition.point
-
-
 def _points(rig: Rig, profiles: Profiles) -> Iterator[str]:
     """Whatever the rig reads or writes by name is in the device's profile."""
-    for path, device, point in named_points(rig):
+    for path, device, point in rig.named_points():
         if point not in readable(profiles[device.profile]):
             yield _lacks(device, point, ".".join(step for step in path if isinstance(step, str)))
     for device in rig.devices:

@@ -6,6 +6,7 @@ Only models: nothing in here connects. `scenarios.rigs` loads a file with line n
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -161,6 +162,18 @@ class Rig(Model):
     def real(self) -> bool:
         """Whether any of its devices is a real one: only then are there locks and guardians."""
         return not all(device.emulated for device in self.devices)
+
+    def named_points(self) -> Iterator[tuple[tuple[str | int, ...], RigDevice, str]]:
+        """Yield what is read by name: where it is said, of which device, and the point."""
+        for index, device in enumerate(self.devices):
+            for place, item in enumerate(device.calibration):
+                yield ("devices", index, "calibration", place, "point"), device, item.point
+            if device.safe is not None and device.safe.measured_by is not None:
+                by = self.device(device.safe.measured_by)
+                yield ("devices", index, "safe", "measured_point"), by, device.safe.measured_point
+        for index, condition in enumerate(self.preconditions):
+            path = ("preconditions", index, "point")
+            yield path, self.device(condition.device), condition.point
 
     @property
     def witness(self) -> RigDevice | None:

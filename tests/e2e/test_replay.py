@@ -170,6 +170,15 @@ def test_what_cannot_be_replayed(
     assert not (tmp_path / "x").exists()
 
 
+def on_time(record: Record) -> bool:
+    """Return whether every tick came when it was due: so late that the next poll is not due yet, a
+    tick is no longer what a replay, whose ticks are exact, makes of it."""
+    assert record.timing is not None
+    begun_s = record.timing["t_mono_ns"] / 1e9
+    late_s = begun_s - np.arange(len(begun_s))
+    return float(late_s.max() - late_s.min()) < 0.02
+
+
 @pytest.mark.slow
 def test_a_tape_of_real_devices_stands_for_them(
     carried_out: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -206,12 +215,15 @@ limits: [{metric: export_energy, max: 100 kWh}]
                 "     safe: {high_w: 50 W, waived: {name: Ada, reason: a test}}}\n"
                 "quantities: {household: uncontrolled}\n"
             )
-            _, record, _ = carried_out(site, rig=str(lab), clock="wall")
+            for _ in range(4):
+                _, record, _ = carried_out(site, rig=str(lab), clock="wall")
+                if on_time(record):
+                    break
         finally:
             process.terminate()
     assert record.header.status == "completed"
     code, again, _ = carried_out(site, replay=record.folder)
-    assert code == 0
+    assert code == 0, again.header.reason
     assert "lease" not in again.header.rig
     before, after = record.stream("readings"), again.stream("readings")
     np.testing.assert_array_equal(after["meter.a.power_w"], before["meter.a.power_w"])

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import textwrap
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from wattbench.hil.devices import fields
+from wattbench.hil.devices.modbus_model import Function
 from wattbench.hil.devices.model import DeviceProfile
 from wattbench.hil.devices.sunspec import SunspecError, discover, layout
+from wattbench.hil.modbus.pdu import FUNCTIONS
 from wattbench.scenarios.devices import (
     UnknownProfileError,
     load_device_profile,
@@ -139,7 +142,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
         ),
         (
             "modbus: {functions: [3, 99], points: []}",
-            "modbus.functions[1]: 99 is not known; allowed: 1, 2, 3, 4, 5, 6, 15, 16, 22, 23, 43",
+            "modbus.functions[1]: got 99; allowed: 1, 2, 3, 4, 5, 6, 15, 16, 22, 23, 43",
         ),
         ("timing: {refresh_s: 5 W}\nmodbus: {points: []}", "wrong unit 'W'"),
         ("timing: {refresh: 5}\nmodbus: {points: []}", "did you mean 'refresh_s'"),
@@ -268,3 +271,7 @@ def test_a_register_overrides_only_what_can_be_written() -> None:
     forced = {"name": "x", "address": 1, "overrides": {"quantity": "enabled", "values": {1: 0}}}
     with pytest.raises(ValidationError, match="'enabled' is no point that is written"):
         profile_of(registers=[forced])
+
+
+def test_a_profile_may_name_the_functions_that_the_server_has() -> None:
+    assert set(get_args(Function)) == FUNCTIONS
