@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,19 +10,6 @@ import pytest
 from wattbench.hil.modbus.pdu import FUNCTIONS
 from wattbench.hil.modbus.server import ModbusServer
 from wattbench.hil.modbus.unit import ILLEGAL_ADDRESS, ModbusRefusal
-
-
-def _sibling(name):
-    """Load a module beside this file under a name that tests, which are no package, can import."""
-    path = Path(__file__).parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"modbus_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-
-
-_sibling("driver_bench")
-_sibling("tcp_exchange")
 
 
 class Bank:

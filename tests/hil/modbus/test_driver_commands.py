@@ -3,12 +3,13 @@
 import math
 
 import pytest
-from modbus_driver_bench import PROFILE, S, profile, run
 
 from wattbench.hil.devices.model import DeviceProfile
 from wattbench.hil.modbus.client import ModbusError, ModbusRefusedError, ModbusSilentError
 from wattbench.hil.modbus.driver import CommandError
 from wattbench.hil.wire import Delivery
+
+from .driver_bench import PROFILE, S, profile, run
 
 
 def test_commands_are_written_rounded_towards_zero() -> None:

@@ -1,7 +1,6 @@
 """Opening and closing a device, and whether it is the one that is meant."""
 
 import pytest
-from modbus_driver_bench import PROFILE, VALUES, S, profile, run
 
 from wattbench.hil.devices.emulated import EmulatedDevice
 from wattbench.hil.devices.model import DeviceProfile
@@ -12,6 +11,8 @@ from wattbench.hil.modbus.driver import IdentityError, ModbusDevice
 from wattbench.hil.modbus.unit import ModbusRefusal
 from wattbench.hil.rig import ReadingError, RigError
 from wattbench.sim.clock import VirtualClock
+
+from .driver_bench import PROFILE, VALUES, S, profile, run
 
 
 def test_a_slow_first_answer_is_waited_for() -> None:

@@ -3,11 +3,12 @@
 import asyncio
 
 import pytest
-from modbus_driver_bench import S, run
 
 from wattbench.hil.modbus.client import LineSettings
 from wattbench.hil.rig import ReadingError
 from wattbench.hil.wire import Delivery
+
+from .driver_bench import S, run
 
 
 def flipped(at: int, mask: int = 0xFF):

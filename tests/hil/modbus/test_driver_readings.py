@@ -2,11 +2,11 @@
 
 import math
 
-from modbus_driver_bench import PROFILE, VALUES, S, profile, run
-
 from wattbench.hil.devices.emulated import EmulatedDevice
 from wattbench.hil.rig import ReadingError, RigError
 from wattbench.hil.wire import Delivery
+
+from .driver_bench import PROFILE, VALUES, S, profile, run
 
 
 def test_readings_carry_value_time_and_quality() -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from modbus_tcp_exchange import answer, read, split, talk
-
 from wattbench.hil import memory
 from wattbench.hil.modbus.framing import tcp_frame
 from wattbench.hil.modbus.server import ModbusServer
 from wattbench.hil.wire import Delivery
 from wattbench.sim.clock import US_PER_S, VirtualClock
+
+from .tcp_exchange import answer, read, split, talk
 
 
 class Faults:

@@ -8,11 +8,12 @@ import struct
 from contextlib import asynccontextmanager
 
 import pytest
-from modbus_tcp_exchange import answer, read, split
 
 from wattbench.hil.modbus import listener
 from wattbench.hil.modbus.server import ModbusServer, ServeError
 from wattbench.sim.clock import WallClock
+
+from .tcp_exchange import answer, read, split
 
 
 @asynccontextmanager

@@ -7,12 +7,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modbus_tcp_exchange import answer, read, split, talk
 
 from wattbench.hil import memory
 from wattbench.hil.modbus.framing import tcp_frame
 from wattbench.hil.modbus.server import ModbusServer
 from wattbench.sim.clock import US_PER_S, VirtualClock
+
+from .tcp_exchange import answer, read, split, talk
 
 
 def exchange(

@@ -56,8 +56,10 @@ def test_messages_are_alike_but_for_what_they_carry() -> None:
 
 @given(kind=st.sampled_from(KINDS), then=st.binary(), now=st.binary(), answer=st.binary())
 def test_any_bytes_have_a_shape_or_none(kind: str, then: bytes, now: bytes, answer: bytes) -> None:
-    shape(kind, then)
-    with_values(kind, then, now, answer)
+    found = shape(kind, then)
+    assert found is None or isinstance(found, bytes)
+    # An answer of then, that request itself, or the one under the other's head: nothing is made up.
+    assert with_values(kind, then, now, answer) in (answer, now, answer[:6] + now[6:])
 
 
 @pytest.mark.parametrize("kind", ["modbus-tcp", "modbus-rtu"])

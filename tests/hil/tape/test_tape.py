@@ -16,6 +16,8 @@ from wattbench.hil.tape.model import TapeBus, TapeError, TapeHeader
 from wattbench.hil.tape.reader import TapeReader, selected
 from wattbench.hil.tape.writer import Tape, split_comment
 
+from .tapes import write
+
 
 def contents(path: Path) -> list[tuple[Any, ...]]:
     return [(f.bus, f.direction, f.t_us, f.data) for f in TapeReader(path)]
@@ -45,8 +47,6 @@ def test_what_is_written_is_read(tapes: Any, tmp_path: Path) -> None:
     st.integers(1, 8),
 )
 def test_any_bytes_come_back(tmp_path_factory: Any, frames: list[Any], buffer: int) -> None:
-    from tapes_module import write
-
     path = tmp_path_factory.mktemp("tape") / "tape.pcapng"
     write(path, frames=frames, buffer_frames=buffer)
     assert contents(path) == frames
@@ -98,8 +98,6 @@ def test_a_cut_tape_is_read_up_to_the_cut(tapes: Any, tmp_path: Path) -> None:
 
 @given(st.data())
 def test_damage_is_told_and_never_raised(tmp_path_factory: Any, data: Any) -> None:
-    from tapes_module import write
-
     path = tmp_path_factory.mktemp("tape") / "tape.pcapng"
     content = bytearray(write(path).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):

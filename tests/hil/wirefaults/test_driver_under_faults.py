@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location(
-    "fault_table", Path(__file__).parent / "fault_table.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-fault_table = importlib.util.module_from_spec(_SPEC)
-sys.modules["fault_table"] = fault_table
-_SPEC.loader.exec_module(fault_table)
+from . import fault_table
 
 #: Where the protocol itself has nothing that would tell a wrong value from a right one.
 CANNOT_BE_TOLD = {

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location("znp_table", Path(__file__).parent / "znp_table.py")
-assert _SPEC is not None
-assert _SPEC.loader is not None
-znp_table = importlib.util.module_from_spec(_SPEC)
-sys.modules["znp_table"] = znp_table
-_SPEC.loader.exec_module(znp_table)
+from . import znp_table
 
 CASES = [pytest.param(*case, id=case[0]) for case in znp_table.CASES]
 

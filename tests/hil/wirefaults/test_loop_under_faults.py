@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location(
-    "loop_table", Path(__file__).parent / "loop_table.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-loop_table = importlib.util.module_from_spec(_SPEC)
-sys.modules["loop_table"] = loop_table
-_SPEC.loader.exec_module(loop_table)
+from . import loop_table
 
 pytestmark = pytest.mark.slow
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -27,18 +24,6 @@ from wattbench.sim.clock import VirtualClock
 STICK = 0x00124B00AA000001
 HEATER = 0x00124B0000000010
 PLUG = 0x00124B0000000020
-
-
-def _sibling(name):
-    """Load a module beside this file under a name that tests, which are no package, can import."""
-    path = Path(__file__).parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"zigbee_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-
-
-_sibling("plug")
 
 
 class Stick(asyncio.Protocol):

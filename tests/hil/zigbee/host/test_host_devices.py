@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from zigbee_plug import NWK, commands, with_plug
 
 from wattbench.hil.zigbee import mt, zcl, zcl_types
 from wattbench.hil.zigbee.binary import u8, u16, u64
 from wattbench.hil.zigbee.host.sending import NoAnswerError
 from wattbench.hil.zigbee.mt_messages import AfDataRequest, TcDeviceJoined
+
+from .plug import NWK, commands, with_plug
 
 S = 1_000_000
 

@@ -441,9 +441,11 @@ def test_a_stick_that_falls_silent_is_pinged_and_found_out(monkeypatch) -> None:
         s.coordinator.stuck = True
         while s.host.state == "up":
             await asyncio.sleep(0.01)
+        assert (await s.host.broadcast(zcl.ON_OFF, ON))[1] != 0
         s.coordinator.reset()
         while s.host.state != "up":
             await asyncio.sleep(0.01)
+        assert (await s.host.broadcast(zcl.ON_OFF, ON))[1] == 0
         await s.host.close()
 
     on_wall(work, ping_period_s=0.1)

@@ -6,11 +6,12 @@ import asyncio
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zigbee_plug import NWK, with_plug
 
 from wattbench.hil.rig import ReadingError
 from wattbench.hil.zigbee import mt, zcl
 from wattbench.sim.clock import VirtualClock
+
+from .plug import NWK, with_plug
 
 S = 1_000_000
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from zigbee_plug import NWK, commands, with_plug
 
 from wattbench.hil.rig import ReadingError, RigError
 from wattbench.hil.zigbee import mt, zcl
 from wattbench.hil.zigbee.host.link import LinkDownError
+
+from .plug import NWK, commands, with_plug
 
 S = 1_000_000
 

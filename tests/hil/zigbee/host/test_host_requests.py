@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from zigbee_plug import NWK, commands, with_plug
 
 from wattbench.hil.zigbee import mt, zcl, zcl_types
 from wattbench.hil.zigbee.host import attributes
@@ -16,6 +15,8 @@ from wattbench.hil.zigbee.host.sending import (
     RetryPolicy,
 )
 from wattbench.hil.zigbee.mt_messages import AfDataRequest
+
+from .plug import NWK, commands, with_plug
 
 S = 1_000_000
 

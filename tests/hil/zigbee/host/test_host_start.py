@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from zigbee_plug import commands
 
 from wattbench.hil.rig import RigError
 from wattbench.hil.zigbee import mt
 from wattbench.hil.zigbee.host.start import NetworkSettings
+
+from .plug import commands
 
 S = 1_000_000
 

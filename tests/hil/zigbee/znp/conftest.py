@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
 from wattbench.hil.zigbee.devices.end_device import EndDevice
@@ -15,19 +11,7 @@ from wattbench.hil.zigbee.znp.coordinator import ZnpCoordinator
 from wattbench.sim.clock import VirtualClock
 from wattbench.sim.edge.config import MeshConfig
 
-_HERE = Path(__file__).parent
-
-
-def _sibling(name):
-    spec = importlib.util.spec_from_file_location(f"zigbee_{name}", _HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-devices = _sibling("devices")
-host = _sibling("host")
+from . import devices, host
 
 #: A radio that loses nothing and repairs no routes: one hop of 22.5 ms.
 CLEAR = MeshConfig(hops=1, loss_good=0.0, loss_bad=0.0, route_repair_probability=0.0)

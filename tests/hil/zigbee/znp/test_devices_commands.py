@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from zigbee_host import command, joined
 
 from wattbench.hil.devices.standalone import StandaloneSource
 from wattbench.hil.zigbee import heater, mt, zcl
@@ -13,6 +12,8 @@ from wattbench.hil.zigbee.devices.end_device import EndDevice
 from wattbench.hil.zigbee.mt_messages import AfDataRequestExt
 from wattbench.hil.zigbee.zcl import ZclFrame
 from wattbench.scenarios.devices import load_device_profile
+
+from .host import command, joined
 
 
 def test_switch_and_default_response(bench):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from zigbee_host import bind, command, joined
-
 from wattbench.hil.zigbee import mt, zcl, zdo
 from wattbench.hil.zigbee.mt_messages import AfDataRequestExt, TcDeviceJoined, ZdoIncoming
+
+from .host import bind, command, joined
 
 EM = zcl.ELECTRICAL_MEASUREMENT
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from zigbee_host import command, joined
-
 from wattbench.hil.zigbee import heater, mt, zcl
 from wattbench.hil.zigbee.mt_messages import AfDataRequestExt
 from wattbench.sim.edge.config import MeshConfig
+
+from .host import command, joined
 
 
 def test_the_broadcast_table_holds_eight_for_nine_seconds(bench):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from zigbee_host import bind, joined
-
 from wattbench.hil.zigbee import mt, zcl
 from wattbench.hil.zigbee.mt_messages import AfIncoming
 from wattbench.hil.zigbee.zcl import ReportingRecord, ZclFrame
+
+from .host import bind, joined
 
 EM = zcl.ELECTRICAL_MEASUREMENT
 
