@@ -73,19 +73,12 @@ def _problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:
 
 def _quantity_problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:
     """Yield quantities of actuators and safe bands that nothing on the bus writes or reads."""
+    from ..hil.devices.model import quantities
+
     modbus, zigbee = getattr(parts, "modbus", None), getattr(parts, "zigbee", None)
-    written: list[str] = []
-    read: list[str] = []
-    if zigbee is not None:
-        read = written = [item.quantity for item in zigbee.attributes]
-    elif modbus is not None:
-        points = list(modbus.points)
-        for model in modbus.sunspec.models if modbus.sunspec is not None else ():
-            points += model.points.values()
-        written = [item.quantity for item in points if item.access != "r"]
-        read = [item.quantity for item in points if item.access != "w"]
-    else:
+    if modbus is None and zigbee is None:
         return
+    written, read = quantities(modbus, zigbee, "w"), quantities(modbus, zigbee, "r")
     for index, actuator in enumerate(getattr(parts, "actuators", None) or ()):
         path: Step = ("actuators", index, "quantity")
         yield from _missing(path, actuator.quantity, written, "writes")
@@ -95,12 +88,12 @@ def _quantity_problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:
 
 
 def _missing(
-    path: Step, quantity: str, known: Iterable[str | None], does: str
+    path: Step, quantity: str, known: Iterable[str], does: str
 ) -> Iterator[tuple[Step, str]]:
-    names = sorted({name for name in known if name is not None})
-    if quantity not in names:
-        allowed = did_you_mean(quantity, names) or f"; allowed: {', '.join(names) or 'none'}"
-        yield path, f"no point {does} '{quantity}'{allowed}"
+    if quantity not in known:
+        allowed = f"; allowed: {', '.join(sorted(known)) or 'none'}"
+        hint = did_you_mean(quantity, known) or allowed
+        yield path, f"no point {does} '{quantity}'{hint}"
 
 
 def _sunspec_problems(parts: BaseModel | None) -> Iterator[tuple[Step, str]]:

@@ -46,6 +46,7 @@ __all__ = [
     "Watchdog",
     "ZigbeeMap",
     "profile_names",
+    "quantities",
     "readable",
 ]
 
@@ -248,18 +249,30 @@ class DeviceProfile(Model):
         return next((item for item in self.actuators if item.quantity == quantity), None)
 
 
+def quantities(
+    modbus: ModbusMap | None, zigbee: ZigbeeMap | None, access: Literal["r", "w"] = "r"
+) -> frozenset[str]:
+    """Return the quantities that can be read from a device, or those that can be commanded.
+
+    Behind a coordinator they are the same: what is commanded by a cluster's command has an
+    attribute that shows it.
+    """
+    items: list[Attribute | Point | SunspecPoint] = []
+    other, known = ("w" if access == "r" else "r"), set()
+    if zigbee is not None:
+        items += zigbee.attributes
+    elif modbus is not None:
+        items += (point for point in modbus.points if point.access != other)
+        for model in modbus.sunspec.models if modbus.sunspec is not None else ():
+            items += (point for point in model.points.values() if point.access != other)
+        if modbus.sunspec is not None and access == "r":
+            known.add("serial")
+    return frozenset(known | {item.quantity for item in items if item.quantity is not None})
+
+
 def readable(profile: DeviceProfile) -> frozenset[str]:
     """Return the quantities that can be read from a device."""
-    if profile.zigbee is not None:
-        items: list[Attribute | Point | SunspecPoint] = [*profile.zigbee.attributes]
-    else:
-        assert profile.modbus is not None
-        items = [point for point in profile.modbus.points if point.access != "w"]
-        for model in profile.modbus.sunspec.models if profile.modbus.sunspec else ():
-            items += model.points.values()
-    names = {item.quantity for item in items if item.quantity is not None}
-    sunspec = profile.modbus is not None and profile.modbus.sunspec is not None
-    return frozenset(names | ({"serial"} if sunspec else set()))
+    return quantities(profile.modbus, profile.zigbee)
 
 
 def profile_names(folder: Path = DEVICES_FOLDER) -> tuple[str, ...]:

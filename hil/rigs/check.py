@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ...sim.faults import FaultConfig
 from ...sim.profiles.config import ProfilesConfig
-from ..devices.model import readable
+from ..devices.model import quantities, readable
 from .actuators import Profiles, actuating, arming_problems, plans
 from .fault_check import bus_fault_problems
 from .model import Rig, RigDevice
@@ -117,9 +117,9 @@ def warnings(
                     "quantities: taken as uncontrolled, so that runs are not compared"
                 )
     for device, actuator in actuating(rig, profiles):
-        profile = profiles[device.profile]
-        seen = profile.modbus is not None and actuator is not None
-        if actuator is not None and not (seen and actuator.quantity in readable(profile)):
+        # Behind a coordinator set-points are broadcast, and nobody asks for them again.
+        shown = quantities(profiles[device.profile].modbus, None)
+        if actuator is not None and actuator.quantity not in shown:
             found.append(
                 f"device '{device.id}': its {actuator.quantity} cannot be read back, so that "
                 "somebody else's writes to it would not be noticed"
