@@ -227,10 +227,12 @@ class RigDriver:
         acked: dict[int, int] = {}
         written: list[int] = []
         for port in self._wired:
+            wanted_w = float(power_w[port.place])
             try:
-                if self._real is not None:
-                    self._real.wrote(port.place, port.level(float(power_w[port.place])))
-                if await port.write(float(power_w[port.place]), now_us, self._refresh_us):
+                set_point = port.set_point(wanted_w, now_us, self._refresh_us)
+                if self._real is not None and set_point is not None:
+                    self._real.wrote(port.place, set_point)
+                if await port.write(wanted_w, now_us, self._refresh_us):
                     written.append(port.place)
                 # Also where the device had confirmed this very set-point before.
                 acked[port.place] = self._clock.now_us

@@ -52,10 +52,21 @@ class WiredActuator:
         # A little less than it takes, by rounding, is what it takes.
         return 0.0 if level < self._least * (1.0 - 1e-9) else max(level, self._least)
 
+    def set_point(self, power_w: float, now_us: int, refresh_us: int) -> float | None:
+        """Return the set-point that `write` would write; None: the device keeps the one it has.
+
+        That may be because it holds it already, or because it is only switched off.
+        """
+        level = self.level(power_w)
+        return level if level >= self._least and self._due(level, now_us, refresh_us) else None
+
+    def _due(self, level: float, now_us: int, refresh_us: int) -> bool:
+        return level != self._level or now_us - self._written_us >= refresh_us
+
     async def write(self, power_w: float, now_us: int, refresh_us: int) -> bool:
         """Write a set-point unless the device holds it already; return whether it was written."""
         level = self.level(power_w)
-        if level == self._level and now_us - self._written_us < refresh_us:
+        if not self._due(level, now_us, refresh_us):
             return False
         before, self._level = self._level, None
         if math.isinf(self._least):

@@ -16,7 +16,6 @@ from ..devices.model import Actuator
 
 _TIMES: Final = 2
 """A single odd value may be a torn read."""
-_KEPT: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +39,20 @@ class SetpointWatch:
         self._lag_us = to_us(actuator.dead_time_s + actuator.ramp_s + 2 * refresh_s)
         dog = actuator.watchdog
         self._dog_us = None if dog is None or dog.timeout_s <= 0 else to_us(dog.timeout_s)
-        self._written: deque[_Written] = deque(maxlen=_KEPT)
+        self._written: deque[_Written] = deque()
+        self._first_us = 0
         self._odd = 0
         self._odd_value: float | None = None
 
     def written(self, value: float, t_us: int) -> None:
         """Take note of a write, before it is sent."""
-        self._written.append(_Written(value, t_us))
+        written = self._written
+        if not written:
+            self._first_us = t_us
+        written.append(_Written(value, t_us))
+        # Whatever was followed by another one so long ago is shown no more.
+        while len(written) > 1 and t_us - written[1].t_us > self._lag_us:
+            written.popleft()
 
     def check(self, shown: float, t_us: int) -> str | None:
         """Return what is wrong with a value that was read back; None: nothing, or not yet."""
@@ -75,6 +81,8 @@ class SetpointWatch:
             # Devices fire early, too; from half the time on it may have been the watchdog.
             if reverted and t_us - last.t_us >= self._dog_us // 2:
                 return True
+        if t_us - self._first_us <= self._lag_us:
+            return True  # what it held before, or on the way from there
         values = []
         for index, one in enumerate(self._written):
             later = self._written[index + 1] if index + 1 < len(self._written) else None
@@ -85,9 +93,8 @@ class SetpointWatch:
             return True
         if t_us - last.t_us > self._lag_us:
             return False
-        # On the way between two of ours, or from before the first.
-        first = len(self._written) == 1
-        return first or min(values) <= shown <= max(values)
+        # On the way between two of ours.
+        return min(values) <= shown <= max(values)
 
     def _slack(self, value: float) -> float:
         return max(self._actuator.resolution, 1e-3 * abs(value), 1e-6)

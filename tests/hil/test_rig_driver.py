@@ -159,6 +159,18 @@ def test_a_charger_is_enabled_once() -> None:
     ]  # fmt: skip
 
 
+def test_a_paused_charger_keeps_its_set_point() -> None:
+    """Who reads it back must expect the one from before, and nothing that was never written."""
+    device: Any = Device("d", "goe_charger")
+    port, told = WiredActuator(0, CHARGER, device), []
+    for t, amps in enumerate((10, 10, 0, 0, 8)):
+        told.append(port.set_point(230.0 * 3 * amps, t * S, 30 * S))
+        asyncio.run(port.write(230.0 * 3 * amps, t * S, 30 * S))
+    assert told == [pytest.approx(10.0), None, None, None, pytest.approx(8.0)]
+    currents = [value for name, value in device.written if name == "current_setpoint_a"]
+    assert currents == pytest.approx([value for value in told if value is not None])
+
+
 def test_a_device_that_takes_no_set_point_is_said() -> None:
     device: Any = Device("meter", "eastron_sdm630")
     with pytest.raises(RigError, match="'meter' cannot be 'a1': it takes none of power_setpoint_w"):
