@@ -15,6 +15,8 @@ from .spread import Spread, estimate_spread
 PATH_S: Final = 0.0005
 """What the way to the device and the machine's own timers can add to an answer, s: from outside
 they cannot be told from the device."""
+_SUCCESSES: Final = 3
+"""How often a gap must succeed before it counts as long enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,6 @@ async def estimate_gap(
     *,
     longest_s: float,
     resolution_s: float = 0.001,
-    confirm: int = 3,
     between: str = "an answer and the next request",
 ) -> Estimate:
     """Return the least gap at which a second request is answered, by bisection.
@@ -105,19 +106,18 @@ async def estimate_gap(
             rested.
         longest_s: no gap above this is looked for.
         resolution_s: when to stop.
-        confirm: how often a gap must succeed before it counts as long enough.
         between: what and what the gap lies, for the method.
 
     Raises:
         EstimateError: even the longest gap is too short.
     """
-    method = f"bisection of the time between {between}, {confirm} successes each"
+    method = f"bisection of the time between {between}, {_SUCCESSES} successes each"
     tried = 0
 
     async def enough(gap_s: float) -> tuple[bool, float, float]:
         nonlocal tried
         shortest, longest = float("inf"), 0.0
-        for _ in range(confirm):
+        for _ in range(_SUCCESSES):
             tried += 1
             good, was_s = await answered_after(gap_s)
             if not good:

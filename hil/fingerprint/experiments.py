@@ -22,6 +22,8 @@ LONGEST_PAUSE_S: Final = 16.0
 """A device that does not answer even after this is given up."""
 _FIRST_PAUSE_S: Final = 0.05
 _MANY: Final = 200_000
+_CHANGES: Final = 24
+"""Of a value, from which its refresh is told."""
 
 
 @dataclass(slots=True)
@@ -199,7 +201,7 @@ async def moving_quantity(probe: Probe, pace: Pace, count: int = 40) -> str | No
 
 
 async def refresh_series(
-    probe: Probe, pace: Pace, quantity: str, *, changes: int = 24, longest_s: float = 120.0
+    probe: Probe, pace: Pace, quantity: str, *, longest_s: float = 120.0
 ) -> Series:
     """Return a quantity, read as fast as allowed, until it changed often enough."""
     begin_us = probe.clock.now_us
@@ -209,7 +211,7 @@ async def refresh_series(
             return True
         if len(seen) % 64:
             return False
-        return int(np.count_nonzero(np.diff([r.value for r in seen]))) >= changes
+        return int(np.count_nonzero(np.diff([r.value for r in seen]))) >= _CHANGES
 
     return series_of(await watch(probe, pace, quantity, enough), begin_us)
 

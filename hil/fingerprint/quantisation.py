@@ -19,25 +19,22 @@ _FINEST: Final = 6.0
 _ROUNDING: Final = 1e-9
 
 
-def estimate_quantisation(
-    settled: ArrayLike, *, tolerance: float, unit: str = "W", origin: float = 0.0
-) -> Estimate:
+def estimate_quantisation(settled: ArrayLike, *, tolerance: float, unit: str = "W") -> Estimate:
     """Return the step of which all settled values are multiples.
 
-    The largest q for which every value lies within `tolerance` of a multiple of q, counted from
-    `origin`. With n values at random places the chance that all happen to be multiples of 2q is
-    2⁻ⁿ. Its uncertainty is what the tolerance leaves at the largest multiple.
+    The largest q for which every value lies within `tolerance` of a multiple of q. With n values at
+    random places the chance that all happen to be multiples of 2q is 2⁻ⁿ. Its uncertainty is what
+    the tolerance leaves at the largest multiple.
 
     Args:
         settled: at least six values, measured after set-points at random places of the range.
         tolerance: greatest error of a value: the register's rounding and noise; above 0.
         unit: of the values.
-        origin: a value at which the device certainly can stand, its lower limit for instance.
 
     Raises:
         EstimateError: too few values.
     """
-    values = np.unique(np.abs(np.asarray(settled, np.float64) - origin))
+    values = np.unique(np.abs(np.asarray(settled, np.float64)))
     values = values[values > tolerance]
     if values.size < _LEAST:
         raise EstimateError(f"{values.size} different settled values; at least {_LEAST} are needed")

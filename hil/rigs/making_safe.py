@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -107,7 +107,6 @@ async def make_safe(
     *,
     silent_s: float = 0.0,
     write: bool = True,
-    stop: Callable[[], bool] = lambda: False,
 ) -> SafeOutcome:
     """Bring all actuators to their safe bands at once; return what was measured.
 
@@ -120,7 +119,6 @@ async def make_safe(
         cause: why, for the record.
         silent_s: how long nothing had been heard from the run.
         write: False: only measure first, and write where the band is not kept.
-        stop: asked between attempts; True ends the attempts.
     """
     begin_s = time.monotonic()
     outcome = SafeOutcome(cause, silent_s=silent_s)
@@ -129,7 +127,7 @@ async def make_safe(
         for plan in plans
     ]
     work = (
-        _one(plan, reach, actuator, begin_s, write, stop)
+        _one(plan, reach, actuator, begin_s, write)
         for plan, actuator in zip(plans, outcome.actuators, strict=True)
     )
     await asyncio.gather(*work)
@@ -146,11 +144,10 @@ async def _one(
     outcome: ActuatorOutcome,
     begin_s: float,
     write: bool,
-    stop: Callable[[], bool],
 ) -> None:
     """Make one actuator safe, again and again until it is measured or given up."""
     give_up_s = begin_s + max(GIVE_UP_S, 2.0 * plan.device_s)
-    while not outcome.confirmed and not outcome.wrong_identity and not stop():
+    while not outcome.confirmed and not outcome.wrong_identity:
         links: list[DeviceLink] = []
         try:
             async with asyncio.timeout_at(_loop_time(give_up_s)):

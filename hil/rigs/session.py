@@ -53,7 +53,6 @@ class RigSession:
         state: RigState | None = None,
         wait: bool = False,
         on_wait: Callable[[str], None] | None = None,
-        on_lost: Callable[[Exception], None] | None = None,
     ) -> None:
         """Prepare; nothing is locked yet.
 
@@ -64,14 +63,14 @@ class RigSession:
             state: where its state is kept; default: the user's state folder.
             wait: stand in the queue while somebody else has the rig.
             on_wait: told why it is waited for.
-            on_lost: told when the lease or the guardian is lost: the run has to stop.
         """
         self.rig = rig
         self.state = state if state is not None else RigState.of(rig.name, rig.station)
         self._profiles = profiles
         self._what = what
         self._wait, self._on_wait = wait, on_wait
-        self.on_lost = on_lost
+        self.on_lost: Callable[[Exception], None] | None = None
+        """Told when the lease or the guardian is lost: the run has to stop."""
         """Is told when the lease or the guardian is lost; may be set until the rig is opened."""
         self._lease: Lease | None = None
         self._guard: Guard | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from ...errors import ReadingError, RigError
+from ...errors import ReadingError
 from .. import mt, zcl, zdo
 from ..binary import CodecError, Reader, ieee_text, u8, u16, u64
 from ..zcl_types import Value
@@ -60,29 +60,6 @@ async def read_identity(host: ZigbeeHost, ieee: int) -> Device:
     # Many devices lack some of these, and few answer them in one go with the others.
     build = await read(host, ieee, zcl.BASIC, _BUILD)
     device.date_code, device.firmware, device.serial = (_text(build.get(one)) for one in _BUILD)
-    return device
-
-
-async def verify_identity(
-    host: ZigbeeHost,
-    ieee: int,
-    *,
-    model: str | None = None,
-    serial: str | None = None,
-    firmware: str | None = None,
-) -> Device:
-    """Ask a device who it is; raises `RigError` when it is not the expected one.
-
-    The IEEE address is the device's own: nothing answers to it but the device.
-    """
-    device = await read_identity(host, ieee)
-    for what, found, wanted in (
-        ("model", device.model, model),
-        ("serial number", device.serial, serial),
-        ("firmware", device.firmware, firmware),
-    ):
-        if wanted is not None and found != wanted:
-            raise RigError(f"device {ieee_text(ieee)} has {what} '{found}', not '{wanted}'")
     return device
 
 
