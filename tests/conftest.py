@@ -20,6 +20,32 @@ if _worker is not None:
     _cache = Path(__file__).resolve().parents[1] / ".cache" / "numba" / _worker
     os.environ["NUMBA_CACHE_DIR"] = str(_cache)
 
+# Tests that talk through the machine's sockets, terminals and processes depend on when it lets them
+# run. One of them that fails is tried once more, and both are reported; all others have one try.
+_TESTS = Path(__file__).resolve().parent
+_REAL_TIME = tuple(
+    _TESTS / folder
+    for folder in (
+        "cli",
+        "e2e",
+        "hil/emulation",
+        "hil/fingerprint",
+        "hil/latency",
+        "hil/modbus",
+        "hil/rigs",
+        "hil/wirefaults",
+        "hil/zigbee",
+        "wire",
+    )
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test of the real-time folders a second try."""
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in _REAL_TIME):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switch that writes golden traces anew."""

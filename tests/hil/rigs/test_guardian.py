@@ -275,7 +275,9 @@ def test_a_guardian_that_is_told_to_stop_makes_safe_first(bench: Bench, heater: 
     heater.ask("power 3000")
     os.kill(bench.guardians[0], signal.SIGTERM)
     is_safe(bench.outcome(), heater, "the guardian was told to stop")
-    assert "guardian is gone" in run.until("ending")["lost"]
+    # Which of the two it notices first, its death or what it did, is a matter of milliseconds.
+    lost = run.until("ending")["lost"]
+    assert "guardian is gone" in lost or "guardian has made the rig safe" in lost
 
 
 def test_a_guardian_that_stood_still_does_not_interfere(bench: Bench, heater: Talker) -> None:
