@@ -15,28 +15,19 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
-import os
 import shutil
-import signal
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from .show import EXIT_ABORTED
+from .pool import workers
 
 if TYPE_CHECKING:
     from ..agents.policy import PolicyConfig
     from ..hil.bench import RunResult
     from ..scenarios.model import Audit, Scenario
-
-#: Time that a run has to close its record when the audit itself was killed.
-_GRACE_S: Final = 10.0
 
 Role = Literal["degenerate", "passing", "broken", "other"]
 
@@ -158,13 +149,18 @@ def audit(
         _roles(scenario)  # complains before anything runs
         plans.append((file, scenario, wanted.seeds if seeds is None else seeds))
     results = []
-    with _records(out) as folder, _workers(jobs) as submit:
+    with _records(out) as folder, workers(jobs) as submit:
         submitted = [
-            (scenario, count, [submit(file, seed, folder) for seed in range(1, count + 1)])
+            (
+                scenario,
+                count,
+                [submit(run_seed, file, seed, folder) for seed in range(1, count + 1)],
+            )
             for file, scenario, count in plans
         ]
         for scenario, count, parts in submitted:
-            result = _scenario_audit(scenario, [run for part in parts for run in part()], count)
+            runs = [run for part in parts for run in part.result()]
+            result = _scenario_audit(scenario, runs, count)
             results.append(result)
             on_audit(result)
     return results
@@ -335,43 +331,3 @@ def _records(out: Path | None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-_Part = Callable[[], list[AuditedRun]]
-
-
-@contextlib.contextmanager
-def _workers(jobs: int) -> Iterator[Callable[[Path, int, Path], _Part]]:
-    """Yield what has a seed run; it returns a function that waits for the runs."""
-    if jobs == 1:
-        yield lambda *job: lambda: run_seed(*job)
-        return
-    # Fresh processes, on every platform: a forked one would share compiled code's threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_be_interruptible) as pool:
-
-        def submit(*job: Any) -> _Part:
-            future: Future[list[AuditedRun]] = pool.submit(run_seed, *job)
-            return future.result
-
-        try:
-            yield submit
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _be_interruptible() -> None:
-    """Let Ctrl-C end an idle worker without a traceback; a run handles it by itself."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Stop when the audit itself was killed: nobody is left to take a result."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)  # a run that is under way closes its record
-        time.sleep(_GRACE_S)
-        os._exit(EXIT_ABORTED)
