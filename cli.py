@@ -139,7 +139,8 @@ def run(
         list[str] | None,
         typer.Option(
             help="Judge this policy instead of the scenario's: one of its policies or baselines, "
-            "a kind of policy, or a .onnx file with its encoder (.json) beside it. Repeatable."
+            "a kind of policy, tuned-pi or another parameter file (.yaml), or a .onnx file with "
+            "its encoder (.json) beside it. Repeatable."
         ),
     ] = None,
     seed: Annotated[

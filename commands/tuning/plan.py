@@ -71,7 +71,6 @@ def _files(argument: str) -> list[Path]:
 
 
 def _check_kind(kind: str) -> None:
-    from ...agents import baselines, onnx_policy  # noqa: F401 - they register their kinds
     from ...agents.policy import POLICIES
 
     known = [name for name, entry in POLICIES.items() if entry.config.tunables]
