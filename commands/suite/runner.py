@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...evaluation.files import writing
 from ...evaluation.suite.results import RESULTS_FILE, Cell, RunRow, append_row
-from ..pool import Listener, Submit, workers
+from ..pool import Listener, Submit
 from ..show import EXIT_ERROR
 from .estimate import Estimate
 from .folder import clear, measured
@@ -63,7 +63,7 @@ class Work:
 class Runner:
     """Runs what a suite still lacks.
 
-    Call `prepare`, then `run`, inside the pool that `opened` yields.
+    Call `prepare`, then `run`, inside a pool that tells its ``listener``.
     """
 
     def __init__(self, work: Work, jobs: int, progress: SuiteProgress) -> None:
@@ -84,9 +84,9 @@ class Runner:
         open_units = self._work.open()
         firsts = list({unit.stratum: unit for unit in reversed(open_units)}.values())[::-1]
         trials: list[Trial] = []
-        futures = [
-            submit(rehearse, unit, timed=k < self._jobs) for k, unit in enumerate(firsts)
-        ]
+        # At least one a worker: each loads what it needs before the first run.
+        tried = [*firsts, *firsts[:1] * (min(self._jobs, len(open_units)) - len(firsts))]
+        futures = [submit(rehearse, unit, timed=k < self._jobs) for k, unit in enumerate(tried)]
         for future in futures:
             found = self._wait([future])[0].result()
             if isinstance(found, Stop):
@@ -164,8 +164,3 @@ class Runner:
         with writing(self._folder / RESULTS_FILE):
             append_row(self._folder, row)
         self._work.rows[row.cell] = row
-
-
-def opened(runner: Runner, jobs: int) -> Any:
-    """Return the pool, as a context manager that yields what submits calls to it."""
-    return workers(jobs, runner.listener)
