@@ -152,7 +152,8 @@ def _run(
     from ...hil.bench import new_folder
     from ..pool import workers
     from .folder import begin, finished_rows, in_use
-    from .runner import Runner, Work
+    from .runner import Runner
+    from .work import Work
 
     resumed = ended.folder
     work = Work(planned)

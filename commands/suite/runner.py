@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,8 +12,9 @@ from ...evaluation.suite.results import RESULTS_FILE, Cell, RunRow, append_row
 from ..pool import Listener, Submit
 from ..show import EXIT_ERROR
 from .estimate import Estimate
-from .folder import clear, measured
+from .folder import clear
 from .unit import Note, Stop, Trial, rehearse, run_unit
+from .work import Work
 
 if TYPE_CHECKING:
     from .plan import Unit
@@ -32,32 +31,6 @@ class StoppedError(Exception):
         """Keep why, and the exit code."""
         super().__init__(stop.reason)
         self.stop = stop
-
-
-@dataclass(slots=True)
-class Work:
-    """What is to be done, and what is there already.
-
-    Attributes:
-        units: all that the suite plans.
-        rows: finished runs; grows while the suite runs.
-
-    """
-
-    units: Sequence[Unit]
-    rows: dict[Cell, RunRow] = field(default_factory=dict)
-
-    def open(self) -> list[Unit]:
-        """Return the units with runs that are not finished."""
-        return [unit for unit in self.units if self.cells(unit)]
-
-    def cells(self, unit: Unit) -> list[Cell]:
-        """Return the runs of a unit that are not finished."""
-        return [cell for cell in unit.cells if cell not in self.rows]
-
-    def finished(self, unit: Unit) -> dict[Cell, Mapping[str, float | None] | None]:
-        """Return the finished runs of a unit, each with what it gives to limits against it."""
-        return {cell: measured(self.rows[cell]) for cell in unit.cells if cell in self.rows}
 
 
 class Runner:
