@@ -76,9 +76,16 @@ def suite(options: SuiteOptions, *, as_json: bool) -> int:
 
 def judge(folder: Path, *, as_json: bool) -> int:
     """Judge a suite again, from its folder alone; nothing is written. Return the exit code."""
+    from ...evaluation.files import RecordError
     from ...evaluation.suite.judge import judge_suite
 
-    return _show(judge_suite(folder), as_json=as_json)
+    try:
+        return _show(judge_suite(folder), as_json=as_json)
+    except RecordError as problem:
+        print(f"wattbench: {problem}", file=sys.stderr)
+        if as_json:
+            _print_json({"verdict": None, "exit_code": EXIT_USAGE, "error": str(problem)})
+        return EXIT_USAGE
 
 
 def command(options: SuiteOptions) -> str:
