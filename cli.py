@@ -197,9 +197,9 @@ def judge(
     as_json: JsonOption = False,
 ) -> None:
     """Judge records again, from their folders alone; nothing is written."""
-    from .commands.run import judge as judge_records
+    from .commands.suite.judging import judge as judge_folders
 
-    raise typer.Exit(judge_records(runs, as_json=as_json))
+    raise typer.Exit(judge_folders(runs, as_json=as_json))
 
 
 @app.command()

@@ -89,15 +89,10 @@ def run(options: RunOptions, *, as_json: bool) -> int:
 
 
 def judge(folders: Sequence[Path], *, as_json: bool) -> int:
-    """Judge records, or a suite, again from their folders alone; return the exit code."""
-    from ..evaluation.suite.results import IDENTITY_FILE
+    """Judge records again from their folders alone; return the exit code."""
     from ..evaluation.units import format_quantity
     from ..evaluation.verdict import roll_up, suite_exit_code
 
-    if len(folders) == 1 and (folders[0] / IDENTITY_FILE).is_file():
-        from .suite.command import judge as judge_suite
-
-        return judge_suite(folders[0], as_json=as_json)
     judgements, problems = _judge_all(folders)
     for problem in problems:
         print(f"wattbench: {problem}", file=sys.stderr)
