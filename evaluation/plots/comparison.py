@@ -46,12 +46,9 @@ def comparison(subjects: Sequence[Subject]) -> Figure:
     energy.set_ylabel("export so far (kWh)")
     colours = palette()
     power.axhline(0.0, color=colours["muted"], linewidth=0.6)
-    for subject, net_w, look in zip(subjects, powers, RUN_LINES, strict=False):
-        line: dict[str, Any] = {
-            "color": colours[look[0]],
-            "linestyle": look[1],
-            "label": _label(subjects, subject),
-        }
+    labels = _labels(subjects)
+    for subject, net_w, label, look in zip(subjects, powers, labels, RUN_LINES, strict=False):
+        line: dict[str, Any] = {"color": colours[look[0]], "linestyle": look[1], "label": label}
         times_s = subject.times_s("truth")
         minutes_s, minutes_w = minute_means(times_s, net_w)
         held = np.append(minutes_w, minutes_w[-1]) / 1e3
@@ -69,12 +66,13 @@ def comparison(subjects: Sequence[Subject]) -> Figure:
     return figure
 
 
-def _label(subjects: Sequence[Subject], subject: Subject) -> str:
-    """Return a run's name, numbered where it alone would not tell which is meant."""
-    same = [s for s in subjects if s.run.label == subject.run.label]
-    if len(same) == 1:
-        return subject.run.label
-    return f"{subject.run.label} ({same.index(subject) + 1})"
+def _labels(subjects: Sequence[Subject]) -> list[str]:
+    """Return the runs' names, numbered where they alone would not tell which is meant."""
+    names = [subject.run.label for subject in subjects]
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})"
+        for i, name in enumerate(names)
+    ]
 
 
 def minute_means(times_s: Floats, values: Floats) -> tuple[Floats, Floats]:

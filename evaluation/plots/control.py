@@ -182,19 +182,19 @@ def changes(subject: Subject) -> Figure:
     """Draw how many command changes the last 60 s held, at every moment, with its limit."""
     subject.stream("commands")
     times_us = change_times_us(subject.measured)
-    # One more at each change, one less when it is 60 s old.
-    edges = np.concatenate([times_us, times_us + _MINUTE_US])
-    order = np.argsort(edges, kind="stable")
-    steps = np.concatenate([np.ones(len(times_us)), -np.ones(len(times_us))])[order]
-    end_s = subject.run.end_us / 1e6
-    at_s = np.concatenate([[0.0], edges[order] / 1e6, [end_s]])
-    held = np.concatenate([[0.0], np.cumsum(steps), [steps.sum()]])
-    inside = at_s <= end_s
-    held[-1] = held[:-1][inside[:-1]][-1]
+    # One more at each change, one less when it is 60 s old; what happens at once is one step.
+    edges_us, place = np.unique(
+        np.concatenate([[0], times_us, times_us + _MINUTE_US]), return_inverse=True
+    )
+    steps = np.concatenate([[0.0], np.ones(len(times_us)), -np.ones(len(times_us))])
+    held = np.cumsum(np.bincount(place, weights=steps))
+    inside = edges_us <= subject.run.end_us
+    at_s = np.append(edges_us[inside], subject.run.end_us) / 1e6
+    held = np.append(held[inside], held[inside][-1])
     figure, (axis,) = new_figure([subject], "Command changes in every sliding minute", [2.8])
     axis.set_ylabel("changes in the last 60 s")
     axis.plot(
-        local_days(subject.run, at_s[inside]), held[inside], drawstyle="steps-post",
+        local_days(subject.run, at_s), held, drawstyle="steps-post",
         color=palette()["import"], label="changes beyond 50 W",
     )  # fmt: skip
     if (limit := subject.limit("command_changes_per_min_worst@1")) is not None:

@@ -119,8 +119,9 @@ def voltage(subject: Subject) -> Figure:
             )  # fmt: skip
     if not drawn:
         raise NothingToDrawError("no voltage")
-    for value, side in ((site.voltage_low_v, "lower"), (site.voltage_high_v, "upper")):
-        mark(axis, value, f"{side} edge {value:g} V", "fail", "-." if side == "lower" else "--")
+    low_v, high_v = site.voltage_low_v, site.voltage_high_v
+    mark(axis, low_v, f"admissible: {low_v:g} … {high_v:g} V", "fail", "-.")
+    mark(axis, high_v, "_", "fail", "-.")
     legend(axis, columns=4)
     over_time(figure, [axis], subject)
     return figure

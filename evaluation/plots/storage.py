@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.figure import Figure
 
-from .style import draw_line, legend, mark, new_figure, over_time, palette, require
+from .style import RUN_LINES, draw_line, legend, mark, new_figure, over_time, palette, require
 from .subject import NothingToDrawError, Subject
 
-_LOOKS = (
-    ("import", "-"), ("export", "-"), ("load", "-"), ("battery", "-"), ("pv", "-"),
-    ("import", "--"), ("export", "--"), ("load", "--"), ("battery", "--"), ("pv", "--"),
-    ("import", ":"), ("export", ":"), ("load", ":"), ("battery", ":"), ("pv", ":"),
-)  # fmt: skip
+_COLOURS = ("import", "export", "load", "battery", "pv")
+
+
+def _look(index: int) -> tuple[str, Any]:
+    """Return colour and dashes: colours that some do not tell apart never share their dashes."""
+    count = len(_COLOURS)
+    return _COLOURS[index % count], RUN_LINES[(index + index // count) % count][1]
 
 
 def tanks(subject: Subject) -> Figure:
@@ -24,7 +28,7 @@ def tanks(subject: Subject) -> Figure:
     figure, (axis,) = new_figure([subject], "Temperatures of the tanks", [3.2])
     axis.set_ylabel("temperature (°C)")
     for index, (name, values) in enumerate(drawn):
-        colour, dashes = _LOOKS[index % len(_LOOKS)]
+        colour, dashes = _look(index)
         draw_line(
             axis, subject, times_s, values, color=colours[colour], linestyle=dashes, label=name
         )

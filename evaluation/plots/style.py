@@ -221,7 +221,7 @@ def draw_signed(axis: Axes, subject: Subject, times_s: Floats, power_w: Floats) 
 
 
 def mark(axis: Axes, value: float, label: str, colour: str, style: Any = "--") -> None:
-    """Draw a horizontal line at a value, named in the legend."""
+    """Draw a horizontal line at a value; the legend names it, unless its label begins with _."""
     axis.axhline(value, color=palette()[colour], linewidth=1.0, linestyle=style, label=label)
 
 

@@ -280,7 +280,8 @@ def test_a_browser_takes_the_shared_library(run, tmp_path, there):
         next((tmp_path / "assets").iterdir()).unlink()
     dom = dom_of(path, tmp_path / "profile")
     assert len(re.findall(r"class=\"plot js-plotly-plot\"", dom)) == (4 if there else 0)
-    assert ("The plotting library is not where this page looks for it" in dom) != there
+    told = '<p class="waiting">The plotting library is not where this page looks for it'
+    assert (told in dom) != there
 
 
 @pytest.mark.slow
