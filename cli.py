@@ -229,6 +229,34 @@ def audit(
 
 
 @app.command()
+def tune(
+    policy: Annotated[str, typer.Argument(help="A kind of policy: pi, smith, threshold.")],
+    suite: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SUITE…", help="What it is trained on: scenario files, library names, folders."
+        ),
+    ],
+    budget: Annotated[int, typer.Option(min=1, help="Simulations that the search may make.")],
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes that run side by side.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 2, help="Of the search.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="The parameter file; default: POLICY-tuned.yaml.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a search that was stopped or killed.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for a policy's best parameters, on training seeds; write them with their origin."""
+    from .commands.tune import TuneOptions
+    from .commands.tune import tune as tune_policy
+
+    options = TuneOptions(policy, tuple(suite), budget, jobs, seed, out, resume)
+    raise typer.Exit(tune_policy(options, as_json=as_json))
+
+
+@app.command()
 def emulate(
     rig: Annotated[str, typer.Argument(help="A rig file, or a shipped rig (export, zoo).")],
     scenario: Annotated[

@@ -16,9 +16,9 @@ from __future__ import annotations
 import datetime as dt
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from pydantic_core import PydanticCustomError
 from ..sim.config import DurationS, Model, PowerW
 from ..sim.edge.config import EdgeConfig
 from ..sim.points import Actuator
+from .tuning import Tunable
 
 ActionKind = Literal["phase_targets", "phase_deltas", "actuator_power"]
 
@@ -159,6 +160,9 @@ class Observation:
 class PolicyConfig(Model):
     """Keys that every kind of policy has."""
 
+    tunables: ClassVar[Mapping[str, Tunable]] = {}
+    """Keys that a search may change; a kind with none has nothing to tune."""
+
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     """What the record calls this policy; null: its kind."""
     max_age_s: DurationS | None = Field(5.0, gt=0, le=3600)
@@ -206,18 +210,27 @@ class PolicyKind:
 
     config: type[PolicyConfig]
     factory: Callable[[Any, SiteInfo], Policy]
+    start: Callable[[SiteInfo], Mapping[str, float]] | None = None
+    """Values of tunable keys by a published rule, from what is known of a site; None: no rule."""
 
 
 #: Every kind of policy by the name that files use. Importing any part of ``agents`` fills it.
 POLICIES: dict[str, PolicyKind] = {}
 
 
-def register(config: type[ConfigT], factory: Callable[[ConfigT, SiteInfo], Policy]) -> None:
-    """Add a kind of policy; ``config`` has a field ``kind`` whose default names it."""
+def register(
+    config: type[ConfigT],
+    factory: Callable[[ConfigT, SiteInfo], Policy],
+    start: Callable[[SiteInfo], Mapping[str, float]] | None = None,
+) -> None:
+    """Add a kind of policy; ``config`` has a field ``kind`` whose default names it.
+
+    ``start`` gives values to start a search from, by a rule.
+    """
     kind = str(config.model_fields["kind"].default)
     if kind in POLICIES:
         raise ValueError(f"policy kind '{kind}' is registered twice")
-    POLICIES[kind] = PolicyKind(config, factory)
+    POLICIES[kind] = PolicyKind(config, factory, start)
 
 
 def build(config: PolicyConfig, site: SiteInfo) -> Policy:

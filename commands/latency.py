@@ -56,6 +56,7 @@ def latency(options: LatencyOptions) -> int:
     from ..scenarios.devices import UnknownProfileError
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.library import UnknownScenarioError
+    from ..scenarios.parameters import UnknownParametersError
     from ..scenarios.rigs import UnknownRigError
     from ..sim.profiles.findings import ProfileError
     from .setup import SetupError
@@ -63,6 +64,7 @@ def latency(options: LatencyOptions) -> int:
     usage = (
         *(RuleError, ComparisonError, LatencyError, PolicyError, ProfileError, SetupError),
         *(UnknownPolicyError, UnknownProfileError, UnknownRigError, UnknownScenarioError),
+        UnknownParametersError,
         *(ScenarioErrors, _UsageError),
     )
     try:
@@ -137,6 +139,7 @@ def _scenario(options: LatencyOptions) -> Scenario:
     from ..hil.selection import select_policies
     from ..scenarios.library import locate
     from ..scenarios.load import load_scenario
+    from ..scenarios.parameters import tuned_policy
 
     scenario = load_scenario(locate(options.scenario))
     period_s = options.period_s or scenario.clock.control_period_s
@@ -164,7 +167,7 @@ def _scenario(options: LatencyOptions) -> Scenario:
         update={
             "clock": clock,
             "rig": options.rig,
-            "policies": select_policies((options.policy,), own),
+            "policies": select_policies((options.policy,), own, tuned_policy),
             "baselines": (),
             "limits": (),
             "faults": (),

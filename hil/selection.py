@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -21,28 +21,38 @@ class UnknownPolicyError(LookupError):
         return str(self.args[0])
 
 
-def select_policies(names: Iterable[str], own: Sequence[PolicyConfig]) -> tuple[PolicyConfig, ...]:
+def select_policies(
+    names: Iterable[str],
+    own: Sequence[PolicyConfig],
+    tuned: Callable[[str], PolicyConfig | None] = lambda name: None,
+) -> tuple[PolicyConfig, ...]:
     """Return the configurations that names stand for, each once, in the order given.
 
     A name is one of the scenario's own policies or baselines (``own``), any kind of policy (with
-    its defaults), or the path of an ONNX file with its encoder (``.json``) beside it.
+    its defaults), what ``tuned`` finds (the policy of a parameter file; None: it is none), or the
+    path of an ONNX file with its encoder (``.json``) beside it. What ``tuned`` raises is raised.
 
     Raises:
         UnknownPolicyError: it is none of these.
     """
     chosen: dict[str, PolicyConfig] = {}
     for name in names:
-        policy = _select(name, own)
+        policy = _select(name, own, tuned)
         if policy.label in chosen and chosen[policy.label] != policy:
             raise UnknownPolicyError(f"two of the policies given are called '{policy.label}'")
         chosen[policy.label] = policy
     return tuple(chosen.values())
 
 
-def _select(name: str, own: Sequence[PolicyConfig]) -> PolicyConfig:
+def _select(
+    name: str, own: Sequence[PolicyConfig], tuned: Callable[[str], PolicyConfig | None]
+) -> PolicyConfig:
     for policy in own:
         if policy.label == name:
             return policy
+    found = tuned(name)
+    if found is not None:
+        return found
     if Path(name).suffix == _MODEL_SUFFIX:
         return _network(Path(name))
     if name in POLICIES:
@@ -58,7 +68,8 @@ def _select(name: str, own: Sequence[PolicyConfig]) -> PolicyConfig:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     raise UnknownPolicyError(
-        f"no policy '{name}'; {hint}allowed: {', '.join(known)}, or the path of a .onnx file"
+        f"no policy '{name}'; {hint}allowed: {', '.join(known)}, or the path of a .onnx or "
+        "parameter (.yaml) file"
     )
 
 

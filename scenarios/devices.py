@@ -122,13 +122,14 @@ def load_model(
     model: type[M],
     *,
     name_from_file: bool = False,
+    names_file: Callable[[Step], bool] = lambda _: False,
     checks: Callable[[BaseModel | None], Iterable[tuple[Step, str]]] = lambda _: (),
 ) -> M:
     """Return the model in a YAML file that stands on its own (nothing is extended).
 
-    With ``name_from_file`` a file that has no key `name` is named after itself. ``checks`` returns
-    what is wrong that the model cannot say, from what is valid of it. Raises `ScenarioErrors`, in
-    order of position.
+    With ``name_from_file`` a file that has no key `name` is named after itself. ``names_file`` and
+    ``checks`` are `Validation`'s: which texts name files, and what is wrong that the model cannot
+    say, from what is valid of it. Raises `ScenarioErrors`, in order of position.
     """
     from .validate import Validation
 
@@ -139,7 +140,7 @@ def load_model(
     if name_from_file:
         set_name(document.root, path)
     document.root.number()
-    validation = Validation(document.root, model, checks=checks)
+    validation = Validation(document.root, model, names_file=names_file, checks=checks)
     errors += validation.errors
     if errors or validation.result is None:
         errors = errors or [ScenarioError.at(Place(str(path)), "", "the file is not valid")]

@@ -22,6 +22,7 @@ def load_scenario(path: str | Path) -> Scenario:
 
     Raises `ScenarioErrors`: everything that is wrong with the file and those it extends.
     """
+    from .parameters import expand
     from .scenario_validation import ScenarioValidation
 
     path = Path(path)
@@ -30,6 +31,7 @@ def load_scenario(path: str | Path) -> Scenario:
     if tree.root is None:
         raise ScenarioErrors(errors)
     _set_name(tree.root, path)
+    errors += expand(tree.root)
     validation = ScenarioValidation(tree.root, complete=tree.complete)
     errors += validation.errors
     if errors or validation.result is None:

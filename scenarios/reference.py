@@ -29,6 +29,10 @@ another unit (`power_w: 1.5 kW`). Units: {units}.
 scenario of the library. Mappings merge key by key; lists and single values replace. A mapping
 that names another `kind` replaces the one it overrides. `name` is not taken over.
 
+**Tuned parameters.** `parameters: pi` in a policy's entry takes over the values of the shipped
+parameter file `pi`, `parameters: lab.yaml` those of a file; keys of the entry win. Without `name`
+it is then called `pi-tuned`. See [tuning](../concepts/tuning.md).
+
 **Files** that a scenario names are found from the YAML file that names them.
 
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,13 +62,18 @@ def check_report(argument: str) -> CheckResult:
 
 def resolved_yaml(scenario: Scenario, path: str | Path) -> str:
     """Return the resolved scenario as a YAML document that can be loaded again."""
+    return f"---\n# {path}, resolved; hash {scenario.hash()}\n{yaml_text(scenario.resolved())}"
+
+
+def yaml_text(content: Mapping[str, Any], *, leaves_in_line: bool = False) -> str:
+    """Return plain values as YAML, in their order; on request the innermost ones in one line."""
     from ruamel.yaml import YAML
 
     text = io.StringIO()
     yaml: Any = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
+    yaml.default_flow_style = None if leaves_in_line else False
     yaml.sort_base_mapping_type_on_output = False
     yaml.allow_unicode = True
     yaml.width = 100
-    yaml.dump(scenario.resolved(), text)
-    return f"---\n# {path}, resolved; hash {scenario.hash()}\n{text.getvalue()}"
+    yaml.dump(content, text)
+    return text.getvalue()

@@ -18,14 +18,23 @@ SCHEMA_FILE = Path(__file__).parent / "schema" / "scenario.schema.json"
 DEVICE_SCHEMA_FILE = SCHEMA_FILE.with_name("device.schema.json")
 RIG_SCHEMA_FILE = SCHEMA_FILE.with_name("rig.schema.json")
 
+_PARAMETERS = (
+    "Name of a shipped parameter file, or the path of one (relative to this file). Its values are "
+    "this policy's defaults."
+)
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 
 
 def schema_text() -> str:
     """Return the JSON Schema of a scenario file, the same text for the same models."""
+    from ..agents.policy import POLICIES
     from .model import ScenarioFile
+    from .parameters import KEY
 
     schema = _schema(ScenarioFile)
+    for kind in POLICIES.values():  # gone once a file is loaded, so that no model has it
+        properties = schema["$defs"][kind.config.__name__]["properties"]
+        properties[KEY] = {"type": "string", "description": _PARAMETERS}
     # A file that extends another one may leave out any key, at any depth outside of lists.
     for model in _overridable(schema):
         model.pop("required", None)

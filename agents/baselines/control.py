@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,18 @@ from pydantic import Field
 
 from ...sim.config import DurationS, PowerW
 from ..policy import ActionKind, Policy, PolicyConfig, SiteInfo
+from ..tuning import Tunable
 
 _MINUTE_US = 60_000_000
 
 
 class ControllerConfig(PolicyConfig):
     """Keys that every controller has."""
+
+    tunables: ClassVar[Mapping[str, Tunable]] = {
+        "setpoint_w": Tunable(-100.0, 400.0),
+        "max_changes_per_min": Tunable(5, 9, integer=True),
+    }
 
     phases: Literal["total", "each"] = "total"
     """total: net power over the phases counts, and the answer is spread so that what remains is

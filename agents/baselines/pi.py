@@ -9,7 +9,8 @@ than the dead time, the effect of one change is known before the next.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from pydantic import Field
 from ...sim.config import DurationS, PowerW
 from ..feature_names import COMMAND_A, COMMAND_TOTAL, GRID_A, GRID_TOTAL, HEAD, SURPLUS_A
 from ..policy import Observation, SiteInfo, register
+from ..tuning import Tunable
+from . import simc
 from .control import Controller, ControllerConfig
 
 
@@ -25,6 +28,13 @@ class PiConfig(ControllerConfig):
     """PI controller with dead-band, anti-windup and a least time between changes."""
 
     kind: Literal["pi"] = "pi"
+    tunables: ClassVar[Mapping[str, Tunable]] = {
+        **ControllerConfig.tunables,
+        "kp": Tunable(0.0, 1.0),
+        "ki_per_s": Tunable(0.01, 0.5, log=True),
+        "deadband_w": Tunable(10.0, 500.0, log=True),
+        "min_interval_s": Tunable(1.0, 15.0),
+    }
     kp: float = Field(0.2, ge=0, le=10)
     """Watts of command a watt of change of the error."""
     ki_per_s: float = Field(0.14, ge=0, le=10)
@@ -96,4 +106,4 @@ class Pi(Controller):
         ]
 
 
-register(PiConfig, Pi)
+register(PiConfig, Pi, simc.pi_start)

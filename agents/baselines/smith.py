@@ -15,7 +15,8 @@ against what the own commands should have caused (:mod:`.sign_check`).
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ from ..feature_names import (
     SURPLUS_TOTAL,
 )
 from ..policy import Observation, SiteInfo, register
+from ..tuning import Tunable
 from .control import Controller, ControllerConfig
 from .sign_check import SignCheck
 
@@ -47,6 +49,16 @@ class SmithConfig(ControllerConfig):
     """Dead-time compensation, optional slope term, asymmetric send/hold gate."""
 
     kind: Literal["smith"] = "smith"
+    tunables: ClassVar[Mapping[str, Tunable]] = {
+        **ControllerConfig.tunables,
+        "min_interval_s": Tunable(1.0, 10.0),
+        "slope_s": Tunable(0.0, 6.0),
+        "export_gate_w": Tunable(20.0, 600.0, log=True),
+        "import_gate_w": Tunable(20.0, 1000.0, log=True),
+        "import_hold_s": Tunable(0.0, 15.0),
+        "scarcity": Tunable(0.0, 20.0),
+        "mismatch": Tunable(0.0, 1.0),
+    }
     min_interval_s: DurationS = Field(3.0, ge=0, le=600)
     """Least time between two changes; 8 broadcasts within 9 s fill a coordinator's table."""
     slope_s: DurationS = Field(0.0, ge=0, le=60)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from pydantic import Field
 from ...sim.config import DurationS, PowerW
 from ..feature_names import COMMAND_A, COMMAND_TOTAL, GRID_A, GRID_TOTAL, HEAD, SURPLUS_A
 from ..policy import Observation, SiteInfo, register
+from ..tuning import Tunable
 from .control import Controller, ControllerConfig
 
 
@@ -21,6 +23,13 @@ class ThresholdConfig(ControllerConfig):
     """
 
     kind: Literal["threshold"] = "threshold"
+    tunables: ClassVar[Mapping[str, Tunable]] = {
+        **ControllerConfig.tunables,
+        "step_w": Tunable(300.0, 4000.0, log=True),
+        "up_above_w": Tunable(100.0, 4000.0, log=True),
+        "down_above_w": Tunable(100.0, 4000.0, log=True),
+        "min_interval_s": Tunable(1.0, 20.0),
+    }
     step_w: PowerW = Field(1500.0, gt=0, le=100_000)
     """What is added or taken away at a time."""
     up_above_w: PowerW = Field(1000.0, ge=0, le=100_000)

@@ -1,0 +1,1 @@
+"""Tuning: a search over the parameters of a policy, in simulations on training seeds."""

@@ -1,0 +1,82 @@
+"""What a search has found so far, on disk: `FILE.partial`, one JSON line a point.
+
+A search is the same whenever it runs again, so resuming one is to run it again and to look up
+what was simulated already.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .simulate import TuneError
+
+Measured = Mapping[str, float] | None
+
+
+class Journal:
+    """The points of a search with what their runs measured."""
+
+    def __init__(self, path: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
+        """Open the journal of a search; ``identity`` is all that decides its points.
+
+        Raises:
+            TuneError: there is one already and it is not to be resumed, or it is of another
+                search, or damaged.
+            OSError: it cannot be read or written.
+        """
+        self.path = path
+        self._known: list[tuple[Mapping[str, float], list[Measured]]] = []
+        if path.exists():
+            if not resume:
+                raise TuneError(
+                    f"{path} holds an unfinished search: --resume continues it; remove it to begin "
+                    "anew"
+                )
+            self._read(identity)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(identity) + "\n", encoding="utf-8")
+
+    def known(self, index: int, parameters: Mapping[str, float]) -> list[Measured] | None:
+        """Return what the runs of the point ``index`` measured, None if they were not made."""
+        if index >= len(self._known):
+            return None
+        before, runs = self._known[index]
+        if before != parameters:
+            raise TuneError(f"{self.path}: point {index} is of another search; remove the file")
+        return runs
+
+    def add(self, parameters: Mapping[str, float], runs: Sequence[Measured]) -> None:
+        """Write a point; it is on disk when this returns."""
+        line = json.dumps({"parameters": dict(parameters), "runs": list(runs)})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def remove(self) -> None:
+        """Remove the journal of a search that is finished."""
+        self.path.unlink(missing_ok=True)
+
+    def _read(self, identity: Mapping[str, Any]) -> None:
+        text = self.path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last line short
+        try:
+            head, *lines = [json.loads(line) for line in whole.splitlines()]
+            self._known = [(line["parameters"], line["runs"]) for line in lines]
+        except (ValueError, TypeError, KeyError) as problem:
+            raise TuneError(f"{self.path} is damaged ({problem}); remove it") from None
+        if head != json.loads(json.dumps(identity)):
+            raise TuneError(
+                f"{self.path} is of another search (policy, scenarios, seeds, budget or versions "
+                "differ); remove it, or choose another --out"
+            )
+        if whole != text:
+            self.path.write_text(whole, encoding="utf-8")

@@ -1,0 +1,128 @@
+"""What a finished search leaves: the parameter file with its provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from .score import OBJECTIVES, Score, mean_objective_wh
+from .search import BATCH
+from .tuning import Tried, Tuned
+
+_CHOICE: Final = (
+    "of the points on the front, the one with the least mean J (as a share of that of `zero`) over "
+    "the training runs; every point on the front kept the limits on changes and safety in each run"
+)
+_OPTIMISER: Final = (
+    f"Optuna's TPESampler (multivariate), asked and told in batches of {BATCH}; half of the points "
+    "for the front, half for J"
+)
+_HEAD: Final = """# Parameters of the policy '{kind}', found by a search. In a list of policies:
+#   - {{kind: {kind}, parameters: {name}}}
+# Made by: {command}
+"""
+
+
+def command_text(arguments: tuple[str, ...], tuned: Tuned) -> str:
+    """Return the command that leads to the same file; where it is written does not matter."""
+    plan = tuned.plan
+    given = " ".join(arguments)
+    return f"wattbench tune {plan.kind} {given} --budget {plan.budget} --seed {plan.seed}"
+
+
+def file_text(tuned: Tuned, command: str, name: str) -> str:
+    """Return the parameter file; ``name`` is what scenarios call it."""
+    from ...scenarios.report import yaml_text
+
+    kind = tuned.plan.kind
+    parameters = {"kind": kind, **tuned.tried[tuned.chosen].parameters}
+    head = _HEAD.format(kind=kind, name=name, command=command)
+    values = yaml_text({"parameters": parameters})
+    provenance = yaml_text({"provenance": provenance_of(tuned, command)}, leaves_in_line=True)
+    text = f"{head}{values}{provenance}"
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def provenance_of(tuned: Tuned, command: str) -> dict[str, Any]:
+    """Return where the chosen parameters come from, as plain values."""
+    from ...scenarios.parameters import Provenance
+
+    plan, tried = tuned.plan, tuned.tried
+    rules = [_ratio(point) for point in tried if point.origin == "rule"]
+    content = {
+        "command": command,
+        "training": list(_training(tuned)),
+        "budget_simulations": plan.budget,
+        "used_simulations": len(tried) * len(plan.runs),
+        "objectives": OBJECTIVES,
+        "choice": _CHOICE,
+        "optimiser": _OPTIMISER,
+        "optimiser_seed": plan.seed,
+        "default_objective_ratio": _ratio(tried[0]),
+        "rule_objective_ratio": min((r for r in rules if r is not None), default=None),
+        "tuned_objective_ratio": _ratio(tried[tuned.chosen]),
+        "front": [_front_point(tuned, index) for index in tuned.front],
+        "versions": _versions(),
+    }
+    return Provenance.model_validate(content).model_dump(mode="json")
+
+
+def _training(tuned: Tuned) -> Any:
+    """Yield each scenario with J before and after."""
+    begin = 0
+    default, chosen = tuned.tried[0], tuned.tried[tuned.chosen]
+    for part in tuned.plan.training:
+        end = begin + len(part.seeds)
+        yield {
+            "scenario": part.scenario.name,
+            "hash": part.scenario.hash(),
+            "seeds": part.seeds,
+            "default_objective_wh": _mean_wh(default, begin, end),
+            "tuned_objective_wh": _mean_wh(chosen, begin, end),
+        }
+        begin = end
+
+
+def _mean_wh(tried: Tried, begin: int, end: int) -> float | None:
+    runs = [run for run in tried.runs[begin:end] if run is not None]
+    return _short(mean_objective_wh(runs)) if len(runs) == end - begin else None
+
+
+def _ratio(tried: Tried) -> float | None:
+    return None if tried.score is None else _short(tried.score.objective_ratio)
+
+
+def _front_point(tuned: Tuned, index: int) -> Mapping[str, Any]:
+    tried = tuned.tried[index]
+    score = tried.score
+    assert isinstance(score, Score)  # on the front are only points that were scored
+    numbers = ("export_share", "added_import_share", "changes_per_min", "objective_ratio")
+    return {
+        **{name: _short(getattr(score, name)) for name in numbers},
+        "origin": tried.origin,
+        "chosen": index == tuned.chosen,
+        "parameters": dict(tried.parameters),
+    }
+
+
+def _short(value: float) -> float:
+    """Return a number with six digits: more would differ between machines."""
+    return float(f"{value:.6g}")
+
+
+def _versions() -> dict[str, str | None]:
+    import optuna
+
+    from ... import __version__
+    from ...hil import identity
+
+    found = {"wattbench": __version__, "git_revision": identity.git_revision()}
+    return {**found, **identity.packages(), "optuna": optuna.__version__}
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a parameter file, whole or not at all. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

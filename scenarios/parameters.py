@@ -1,0 +1,223 @@
+"""Parameter files: a policy's values and where they come from, as ``wattbench tune`` writes them.
+
+``{kind: pi, parameters: pi}`` in a list of policies takes over the values of the shipped file
+``pi``, ``parameters: lab.yaml`` those of a file seen from the one that names it. What stands
+beside it wins. Like ``extends``, it is gone once a scenario is loaded: plain values are left, each
+with its place in the file that wrote it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field
+
+from ..sim.config import Model
+from .devices import load_model
+from .errors import ScenarioError, ScenarioErrors, shorten
+from .extends import merge
+from .files import names_file
+from .library import is_path
+from .model import PolicyConfig
+from .source import Node, dotted, read_document
+
+#: Where the shipped files are.
+FOLDER: Final = Path(__file__).parents[1] / "fixtures" / "tuned"
+KEY: Final = "parameters"
+#: What tells a shipped file from a kind of policy on the command line: `tuned-pi`.
+PREFIX: Final = "tuned-"
+#: What a policy with tuned parameters is called that has no name of its own: `pi-tuned`.
+SUFFIX: Final = "-tuned"
+_SECTIONS: Final = ("policies", "baselines")
+
+
+class TrainedOn(Model):
+    """One scenario of the training."""
+
+    scenario: str
+    """Its name."""
+    hash: str
+    """Of its resolved content."""
+    seeds: tuple[int, ...]
+    default_objective_wh: float
+    """Mean J over these seeds with the policy's default parameters."""
+    tuned_objective_wh: float
+    """Mean J over these seeds with the parameters of this file."""
+
+
+class FrontPoint(Model):
+    """A point that no other one beats in every objective."""
+
+    export_share: float
+    """Export, as a share of `zero`'s; mean over the training runs, like all that follow."""
+    added_import_share: float
+    """Import beyond `zero`'s, as a share of `zero`'s export."""
+    changes_per_min: float
+    """Command changes a minute."""
+    objective_ratio: float
+    """J, as a share of `zero`'s."""
+    origin: str
+    """defaults, rule (a published one) or search."""
+    chosen: bool = False
+    """Whether the file's parameters are this point's."""
+    parameters: dict[str, int | float]
+
+
+class Provenance(Model):
+    """Where the parameters of a file come from."""
+
+    command: str
+    """The command that made the file."""
+    training: tuple[TrainedOn, ...]
+    budget_simulations: int = Field(ge=1)
+    """Simulations that the search was allowed."""
+    used_simulations: int = Field(ge=1)
+    """Simulations that it made: a point takes one on each scenario and seed."""
+    objectives: tuple[str, ...]
+    """What the front is of."""
+    choice: str
+    """Why the chosen point was taken."""
+    optimiser: str
+    """The library's sampler and how it was used."""
+    optimiser_seed: int
+    default_objective_ratio: float
+    """J of the default parameters, as a share of `zero`'s, mean over the training runs."""
+    rule_objective_ratio: float | None = None
+    """J of the parameters that a published rule gives; null: there is none for this kind."""
+    tuned_objective_ratio: float
+    """J of the parameters of this file."""
+    front: tuple[FrontPoint, ...]
+    versions: dict[str, str | None]
+    """Of wattbench, Python and packages, and the git revision."""
+
+
+class ParameterFile(Model):
+    """A parameter file."""
+
+    parameters: PolicyConfig
+    """A policy's kind and values, as in a scenario's list of policies."""
+    provenance: Provenance | None = None
+    """Where they come from; null: written by hand."""
+
+
+class UnknownParametersError(LookupError):
+    """A name that no shipped parameter file has."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Return the names of the shipped parameter files, sorted."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def locate_parameters(argument: str, directory: Path = Path()) -> Path:
+    """Return the file that an argument means: a path seen from ``directory``, or a shipped name.
+
+    Raises `UnknownParametersError` with the nearest name; a path that does not exist is returned
+    as it is, and reading it says so.
+    """
+    if is_path(argument):
+        return directory / Path(argument).expanduser()
+    names = shipped_names()
+    if argument in names:
+        return FOLDER / f"{argument}.yaml"
+    near = difflib.get_close_matches(argument, names, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; allowed: {', '.join(names)}"
+    raise UnknownParametersError(
+        f"no parameters '{argument}' come with the package{hint} (a file is given by its path, "
+        "ending in .yaml)"
+    )
+
+
+def load_parameters(path: Path) -> ParameterFile:
+    """Read and validate a parameter file.
+
+    Raises `ScenarioErrors`: everything that is wrong with it.
+    """
+    return load_model(path, ParameterFile, names_file=names_file)
+
+
+def tuned_policy(name: str) -> PolicyConfig | None:
+    """Return the policy that a name on the command line means: ``tuned-pi`` or a YAML file.
+
+    None: it means neither.
+
+    Raises:
+        ScenarioErrors: the file is not valid.
+        UnknownParametersError: no shipped file has that name.
+    """
+    if is_path(name) and Path(name).suffix in {".yaml", ".yml"}:
+        path = locate_parameters(name)
+    elif name.startswith(PREFIX):
+        path = locate_parameters(name.removeprefix(PREFIX))
+    else:
+        return None
+    policy = load_parameters(path).parameters
+    named = policy.name if policy.name is not None else f"{policy.label}{SUFFIX}"
+    return policy.model_copy(update={"name": named})
+
+
+def expand(root: Node) -> list[ScenarioError]:
+    """Put the values of parameter files into the policies and baselines of a merged tree.
+
+    Returns what is wrong; a policy whose file cannot be used keeps what stands beside it.
+    """
+    errors: list[ScenarioError] = []
+    for items, index, item in _entries(root):
+        reference = item.value.pop(KEY) if isinstance(item.value, dict) else None
+        if reference is None or reference.spoiled:
+            continue
+        try:
+            items[index] = _merged(item, reference)
+        except ScenarioErrors as problem:
+            errors.extend(problem.errors)
+    return errors
+
+
+def _entries(root: Node) -> Iterator[tuple[list[Node], int, Node]]:
+    for section in _SECTIONS:
+        node = root.child(section)
+        if node is not None and isinstance(node.value, list):
+            for index, item in enumerate(node.value):
+                if item.child(KEY) is not None:
+                    yield node.value, index, item
+
+
+def _merged(item: Node, reference: Node) -> Node:
+    """Return a policy's entry over the values of the file that it refers to."""
+
+    def wrong(message: str) -> ScenarioErrors:
+        field = dotted((*item.path, KEY))
+        return ScenarioErrors([ScenarioError.at(reference.place, field, message)])
+
+    if not isinstance(reference.value, str):
+        what = shorten(reference.plain())
+        raise wrong(f"got {what}; allowed: the path of a YAML file or a shipped name")
+    try:
+        path = locate_parameters(reference.value, Path(reference.place.file).parent)
+    except UnknownParametersError as problem:
+        raise wrong(str(problem)) from None
+    if not path.is_file():
+        raise wrong(f"no such file: {shorten(reference.value)}; allowed: a parameter file")
+    load_parameters(path)
+    root = read_document(path).root
+    values = root.child(KEY) if root is not None else None
+    assert values is not None  # it is valid
+    assert isinstance(values.value, dict)
+    kind, wanted = str(values.value["kind"].value), item.child("kind")
+    if wanted is not None and wanted.value != kind:
+        raise wrong(
+            f"{values.value['kind'].place} has parameters of kind {kind}; allowed: a file for "
+            f"kind {wanted.plain()}"
+        )
+    merged = merge(values, item)
+    assert isinstance(merged.value, dict)
+    if "name" not in merged.value:
+        merged.value["name"] = Node(f"{kind}{SUFFIX}", reference.place, reference.key_place)
+    merged.number(item.path)
+    return merged
