@@ -96,6 +96,8 @@ def bracket_of(scenario: Scenario, record: Record, rig: RigSetup | None = None) 
     if reason:
         return Bracket(**common, objective_wh={name: own}, no_bracket=reason)
     found = _Found()
+    if pi.label != TUNED_PI:
+        found.notes.append("no tuned parameters of the PI are shipped: it runs with its defaults")
     found.add(name, own or 0.0, record.stored_measurements.get(CHANGES) or 0.0)
     _add_baselines(found, scenario, record, pi, rig)
     _add_bound(found, scenario, record)
@@ -133,9 +135,12 @@ def _why_none(record: Record, rig: RigSetup | None) -> str:
 
 @functools.cache
 def _shipped_pi() -> PolicyConfig:
+    """Return the PI with the shipped parameters; with its defaults if none are shipped."""
     from ..agents.policy import POLICIES
+    from ..scenarios.parameters import PREFIX, shipped_names, tuned_policy
 
-    return POLICIES["pi"].config()
+    tuned = tuned_policy(f"{PREFIX}pi") if "pi" in shipped_names() else None
+    return POLICIES["pi"].config() if tuned is None else tuned
 
 
 def _tuned_pi(scenario: Scenario) -> PolicyConfig:
@@ -183,7 +188,8 @@ def _add_baselines(
 def _add_bound(found: _Found, scenario: Scenario, record: Record) -> None:
     """Add the bound, and the run of the commands that it comes from."""
     from ..evaluation.bracket import BOUND, BUDGET_BOUND, REPLAY
-    from .bounding import BoundError, bound_of, replay_of
+    from ..sim.export.bound import BoundError
+    from .bounding import bound_of, replay_of
 
     seed = record.header.seed
     try:

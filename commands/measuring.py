@@ -122,12 +122,18 @@ def _run(
     rig: RigSetup | None,
     folder: Path,
 ) -> list[RunResult]:
+    from ..agents.policy import PolicyError
     from ..evaluation.metrics import measure
     from ..hil.bench import Bench
+    from ..hil.errors import RigError
+    from ..sim.profiles.findings import ProfileError
 
     part = {"policies": tuple(policies), "baselines": (), "seeds": (seed,)}
-    experiment = scenario.model_copy(update=part)
-    return Bench(experiment, folder, measure=measure, rig=rig, taped=False).run()
+    bench = Bench(scenario.model_copy(update=part), folder, measure=measure, rig=rig, taped=False)
+    try:
+        return bench.run()
+    except (PolicyError, ProfileError, RigError) as error:
+        raise MeasureError(str(error)) from error
 
 
 def _place(

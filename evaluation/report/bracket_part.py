@@ -127,7 +127,7 @@ def _table(found: Bracket) -> str:
     rows = []
     for name in names(found):
         ratio, regret = found.regret_ratio(name), found.regret_wh(name)
-        meaning = _MEANING.get(name, "tuned PI" if name == found.tuned_pi else "")
+        meaning = _MEANING.get(name, "the PI to beat" if name == found.tuned_pi else "")
         tag = "judged" if name == found.policy else meaning
         rows.append(
             f"<tr{' class=judged' if name == found.policy else ''}>"
