@@ -176,6 +176,13 @@ def run(
             "the rig. Rig, policy and seed are the tape's where they are not given."
         ),
     ] = None,
+    bracket: Annotated[
+        bool,
+        typer.Option(
+            "--bracket/--no-bracket",
+            help="Put each judged run between doing nothing and the best possible; takes time.",
+        ),
+    ] = True,
     out: Annotated[
         Path, typer.Option(envvar="WATTBENCH_OUT", help="Folder that the records go to.")
     ] = Path("runs"),
@@ -186,7 +193,7 @@ def run(
     from .commands.run import run as run_scenario
 
     chosen = tuple(policy or ()), tuple(seed or ())
-    options = RunOptions(scenario, out, *chosen, rig, clock, factor, tape, replay)
+    options = RunOptions(scenario, out, *chosen, rig, clock, factor, tape, replay, bracket)
     raise typer.Exit(run_scenario(options, as_json=as_json))
 
 

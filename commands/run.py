@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .show import (
@@ -31,12 +32,14 @@ from .show import (
 if TYPE_CHECKING:
     from ..evaluation.judge import Judgement
     from ..hil.bench import RunResult
+    from ..hil.progress import Progress
     from ..hil.rigs.concrete import RigSetup
     from ..scenarios.model import Scenario
 
 
 #: Set in the environment, it shows where an error came from.
 _BASELINE = "baseline-"
+_LONG_S = 1.0
 _TRACEBACK = "WATTBENCH_TRACEBACK"
 _HOW = f"{_TRACEBACK}=1 says where"
 
@@ -59,6 +62,8 @@ class RunOptions:
     tape: bool | None = None
     replay: Path | None = None
     """A tape, or a run's folder with one, that plays the devices."""
+    bracket: bool = True
+    """Whether each judged run is put between `zero` and the bound."""
 
 
 def run(options: RunOptions, *, as_json: bool) -> int:
@@ -113,7 +118,11 @@ def judge(folders: Sequence[Path], *, as_json: bool) -> int:
             if result.limit.vs is not None:
                 measured += f", bound {format_quantity(result.bound, result.unit)}"
             print(f"  {result.word:<12}  {result.limit.text()}  ({measured})")
-        for line in (*judgement.problems[1:], *judgement.warnings):
+        summary = "" if judgement.bracket is None else judgement.bracket.summary()
+        if summary and summary not in judgement.warnings:
+            print(f"  {summary}")
+        said = (*judgement.problems, *judgement.breaches)
+        for line in (*said[1:], *judgement.warnings):
             print(f"  {line}")
     return code
 
@@ -136,6 +145,8 @@ def _run(options: RunOptions, report: RunReport) -> None:
             if result.baseline:
                 report.baselines.append(result)
             else:
+                if options.bracket:
+                    _bracket(result, report, scenario, setup, progress)
                 _finish_record(result, report)
 
         if options.replay is not None:
@@ -216,6 +227,30 @@ def _as_recorded(options: RunOptions, tape: Path) -> RunOptions:
 def _one_of(option: str, value: str | None, allowed: Sequence[str]) -> None:
     if value is not None and value not in allowed:
         raise UsageError(f"{option} is '{value}'; allowed: {', '.join(allowed)}")
+
+
+def _bracket(
+    result: RunResult,
+    report: RunReport,
+    scenario: Scenario,
+    rig: RigSetup | None,
+    progress: Progress,
+) -> None:
+    """Write the bracket of a judged run, and say how long it took if it took long."""
+    from .bracketing import write_bracket
+
+    begin_s = perf_counter()
+    try:
+        bracket = write_bracket(result.folder, scenario, rig)
+    except KeyboardInterrupt:
+        # The run itself is over and can be judged; what it is compared with must wait.
+        _finish_record(result, report)
+        raise
+    elapsed_s = perf_counter() - begin_s
+    if bracket is not None and elapsed_s > _LONG_S:
+        progress.note(
+            f"{scenario.name} · {result.policy} · seed {result.seed}: bracket in {elapsed_s:.1f} s"
+        )
 
 
 def _finish_record(result: RunResult, report: RunReport) -> None:

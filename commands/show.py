@@ -156,6 +156,8 @@ def report_lines(report: RunReport) -> list[str]:
         safe = result.outcome.safe_state
         if safe is not None:
             lines.append(f"  safe state: {safe.note}")
+        if judgement.bracket is not None:
+            lines.append(f"  {judgement.bracket.summary()}")
         lines.append(f"  {judgement.folder / 'report.html'}")
     if len(report.judged) > 1 and report.folder is not None and not report.error:
         lines.append(f"All runs: {report.folder / 'report.html'}")

@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..files import write_at_once
+from . import bracket_part, policies_part, record_part, verdict_part
 from . import format as fmt
-from . import policies_part, record_part, verdict_part
 from .markup import SEVERITY, badge, sign, table, text, tone
 from .model import ReportInput
 from .packing import Packer, deflate_text, script_json
@@ -45,8 +45,9 @@ def write_report(path: Path, run: ReportInput, library: Path | None = None) -> N
     """
     parts = [
         verdict_part.head(run),
-        _nav(),
+        _nav([run]),
         verdict_part.limits(run),
+        bracket_part.bracket(run),
         policies_part.policies(run),
         _plots([run]),
         record_part.events(run),
@@ -64,10 +65,10 @@ def write_comparison(path: Path, runs: Sequence[ReportInput]) -> None:
     if not runs:
         raise ValueError("a comparison needs at least one run")
     runs = list(runs)
-    parts = [_comparison_head(runs), _nav(), policies_part.pooled(runs), _picker(runs)]
+    parts = [_comparison_head(runs), _nav(runs), policies_part.pooled(runs), _picker(runs)]
     parts += [
         f'<div data-run="{i}"><div class="head">{verdict_part.banner(run)}</div>'
-        f"{_unique(verdict_part.limits(run), i)}</div>"
+        f"{_unique(verdict_part.limits(run) + bracket_part.bracket(run), i)}</div>"
         for i, run in enumerate(runs)
     ]
     parts.append(_plots(runs))
@@ -88,8 +89,10 @@ def _unique(html: str, index: int) -> str:
     )
 
 
-def _nav() -> str:
-    places = ("limits", "policies", "traces", "loads", "distributions", "events", "identity")
+def _nav(runs: Sequence[ReportInput]) -> str:
+    places = ["limits", "policies", "traces", "loads", "distributions", "events", "identity"]
+    if runs[0].bracket is not None:
+        places.insert(1, "bracket")
     links = "".join(f'<a href="#{p}">{p.capitalize()}</a>' for p in places)
     return f'<nav aria-label="Parts of this page">{links}</nav>'
 
