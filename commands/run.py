@@ -69,10 +69,10 @@ def run(options: RunOptions, *, as_json: bool) -> int:
     except KeyboardInterrupt as stop:
         report.error, report.exit_code = str(stop) or "stopped by SIGINT", EXIT_ABORTED
     except Exception as problem:
-        report.exit_code = _exit_code_of(problem)
+        report.exit_code = exit_code_of(problem)
         report.error = str(problem)
         if report.exit_code is None:
-            if _wants_traceback():
+            if wants_traceback():
                 raise
             report.exit_code = EXIT_ERROR
             report.error = f"error inside: {type(problem).__name__}: {problem} ({_HOW})"
@@ -131,7 +131,7 @@ def _run(options: RunOptions, report: RunReport) -> None:
 
         def finish(result: RunResult) -> None:
             report.folder = result.folder.parent
-            if result.outcome.error is not None and _wants_traceback():
+            if result.outcome.error is not None and wants_traceback():
                 traceback.print_exception(result.outcome.error)
             if result.baseline:
                 report.baselines.append(result)
@@ -260,11 +260,11 @@ def _write_overview(report: RunReport) -> None:
         write_comparison(report.folder / "report.html", [report_input(j) for j in judgements])
 
 
-def _wants_traceback() -> bool:
+def wants_traceback() -> bool:
     return bool(os.environ.get(_TRACEBACK))
 
 
-def _exit_code_of(problem: Exception) -> int | None:
+def exit_code_of(problem: Exception) -> int | None:
     """Return the exit code of an error that a user can mend, None for one inside."""
     from ..agents.policy import PolicyError
     from ..evaluation.record import RecordError
@@ -299,7 +299,7 @@ def _judge_all(folders: Sequence[Path]) -> tuple[list[Judgement], list[str]]:
         except (RecordError, UsageError) as problem:
             problems.append(str(problem))
         except Exception as problem:
-            if _wants_traceback():
+            if wants_traceback():
                 raise
             problems.append(f"{given}: damaged record ({type(problem).__name__}: {problem})")
     return judgements, problems

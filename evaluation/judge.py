@@ -15,7 +15,7 @@ from .header import SCHEMA_VERSION, RecordHeader
 from .limits import LimitConfig, LimitResult, judge_limit
 from .metrics import METRICS, measure
 from .model import json_text
-from .reading import Record, read_record, trace_hash
+from .reading import Record, read_header, read_record, trace_hash
 from .verdict import ExitCode, Verdict, exit_code, roll_up
 
 _RELATIVE_TOLERANCE = 1e-9
@@ -94,9 +94,31 @@ def judge(folder: Path) -> Judgement:
     record = read_record(folder)
     problems = _damage(record)
     measurements = dict.fromkeys(METRICS, math.nan) if problems else measure(record)
-    limits, invalid = _limits(record.header)
+    warnings = () if problems else tuple(_differences(record, measurements))
+    return _judged(record.folder, record.header, measurements, problems, warnings)
+
+
+def judge_closed(folder: Path, measurements: Mapping[str, float]) -> Judgement:
+    """Judge a record that this process has just closed, by what it measured of it then.
+
+    The verdict is that of `judge`, without reading the streams back from disk.
+
+    Raises:
+        RecordError: `record.json` cannot be read.
+
+    """
+    return _judged(Path(folder), read_header(folder), measurements, [], ())
+
+
+def _judged(
+    folder: Path,
+    header: RecordHeader,
+    measurements: Mapping[str, float],
+    problems: list[str],
+    warnings: tuple[str, ...],
+) -> Judgement:
+    limits, invalid = _limits(header)
     problems += invalid
-    header = record.header
     if header.status == "completed" and not problems:
         results = tuple(judge_limit(limit, measurements, header) for limit in limits)
         verdict = roll_up(r.verdict for r in results if r.verdict is not None)
@@ -105,14 +127,14 @@ def judge(folder: Path) -> Judgement:
         results = tuple(_unjudged(limit, measurements, header, why) for limit in limits)
         verdict = Verdict.ERROR if problems else _OF_STATUS[header.status]
     return Judgement(
-        Path(folder),
+        folder,
         header,
         verdict,
         exit_code(verdict, safe_state_confirmed=header.safe_state.confirmed),
         results,
         measurements,
         tuple(problems),
-        () if problems else tuple(_differences(record, measurements)),
+        warnings,
     )
 
 
@@ -169,6 +191,8 @@ def _limits(header: RecordHeader) -> tuple[list[LimitConfig], list[str]]:
             where = ".".join(str(part) for part in first["loc"])
             place = f"{where}: " if where else ""
             problems.append(f"limit {number} cannot be read: {place}{first['msg']}")
+    if (rule := header.scenario.get("decision_rule", header.decision_rule)) != header.decision_rule:
+        problems.append(f"decision_rule is {rule!r}, which is none; allowed: simple, guarded")
     return limits, problems
 
 
@@ -200,4 +224,4 @@ def _differences(record: Record, measurements: Mapping[str, float]) -> list[str]
     return warnings
 
 
-__all__ = ["Judgement", "RecordError", "judge", "store_judgement"]
+__all__ = ["Judgement", "RecordError", "judge", "judge_closed", "store_judgement"]

@@ -49,6 +49,7 @@ def _suite(root: ET.Element, judgement: Judgement) -> None:
             "trace_sha256": header.trace_sha256 or "",
             "seed": str(header.seed),
             "clock": header.clock_mode,
+            "decision_rule": header.decision_rule,
             "git_revision": header.git_revision or "",
             "wattbench_version": header.wattbench_version,
         },
