@@ -1,7 +1,7 @@
-"""The pytest plugin: scenarios are tests, and a fixture runs one from a test of yours.
+"""The pytest plugin: scenarios and suites are tests, and a fixture runs one from a test of yours.
 
 Every pytest of an environment with wattbench loads this module, so it imports nothing that takes
-time until a scenario is found. What runs is in `commands.testing`.
+time until a scenario is found. What is collected and run then is in `commands.testing`.
 """
 
 from __future__ import annotations
@@ -20,25 +20,22 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 import pytest
 
 if TYPE_CHECKING:
-    from .agents.policy import PolicyConfig
-    from .commands.testing import RunStore, ScenarioRun
-    from .scenarios.model import Scenario
+    from .commands.testing.result import ScenarioRun
+    from .commands.testing.store import RunStore
 
-#: Folders in which, named on the command line, every scenario is a test.
+#: Folders in which, named on the command line, every scenario and suite is collected.
 FOLDERS: Final = frozenset({"scenarios", "suites"})
 
 _SUFFIXES = frozenset({".yaml", ".yml"})
 _MOST_BYTES = 512 * 1024  # a longer file is no scenario
 _KEY = re.compile(r"""^["']?([A-Za-z_]\w*)["']?[ \t]*:(?=\s|$)""", re.MULTILINE)
-#: Top-level keys that other tools' files hardly have.
-_TELLING = frozenset(
+#: Keys of a scenario, and of a suite, that files of other tools hardly have beside the others.
+_OF_SCENARIOS = frozenset(
     {"plant", "clock", "edge", "profiles", "rig", "policies", "baselines", "faults", "objective",
      "limits", "seeds", "audit"}
 )  # fmt: skip
+_OF_SUITES = frozenset({"policies", "baselines", "seeds", "training_seeds", "interval_limits"})
 _KEPT_SESSIONS = 3
-_CACHED = "wattbench"
-
-_Kind = Literal["scenario", ""]
 
 
 class WattbenchRun(Protocol):
@@ -53,8 +50,8 @@ class WattbenchRun(Protocol):
     ) -> ScenarioRun:
         """Run one policy in a scenario on one seed, its baselines before it, and judge the record.
 
-        A run that was made in this session already, with the same scenario, policy and seed, is
-        not made again.
+        What was run in this session already, the same policy on the same seed in the same scenario,
+        is not run again.
 
         Args:
             scenario: its file (relative to the test's folder) or its name in the library.
@@ -82,8 +79,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "wattbench_scenarios",
-        "files that are tests wherever pytest comes across them, as patterns relative to the root "
-        "folder: scenarios/*.yaml",
+        "scenarios and suites that are tests wherever pytest comes across them: patterns of files, "
+        "relative to the root folder, such as scenarios/*.yaml",
         type="args",
         default=[],
     )
@@ -95,16 +92,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collect a scenario's file, if it is one and somebody asked for it."""
-    config = parent.config
+    """Collect the file of a scenario or suite, if it is one and somebody asked for it."""
     if file_path.suffix not in _SUFFIXES or file_path.name.startswith(("_", ".")):
         return None
-    named = _is_named(file_path, config)
-    if not (named or _is_asked_for(file_path, config)):
+    named = file_path in _arguments(parent.config)
+    if not (named or _is_asked_for(file_path, parent.config)):
         return None
-    if not kind_of(file_path, named=named):
+    kind = kind_of(file_path, named=named)
+    if not kind:
         return None
-    return ScenarioFile.from_parent(parent, path=file_path)
+    store = _store(parent.config)
+    from .commands.testing.items import ScenarioFile, SuiteFile
+
+    node = SuiteFile if kind == "suite" else ScenarioFile
+    return node.from_parent(parent, path=file_path, store=store)
 
 
 def _arguments(config: pytest.Config) -> Iterable[Path]:
@@ -114,27 +115,23 @@ def _arguments(config: pytest.Config) -> Iterable[Path]:
         yield Path(os.path.normpath(path))
 
 
-def _is_named(path: Path, config: pytest.Config) -> bool:
-    return path in _arguments(config)
-
-
 def _is_asked_for(path: Path, config: pytest.Config) -> bool:
     """Whether a setting matches a file, or a folder of scenarios that it lies in is named."""
-    patterns = config.getini("wattbench_scenarios")
     below_root = Path(os.path.relpath(path, config.rootpath)).as_posix()
+    patterns = config.getini("wattbench_scenarios")
     if any(fnmatch.fnmatch(below_root, pattern) for pattern in patterns):
         return True
+    bases = (config.rootpath, config.invocation_params.dir)
     for folder in _arguments(config):
         if folder not in path.parents:
             continue
-        bases = (config.rootpath, config.invocation_params.dir)
         below = [folder.relative_to(base).parts for base in bases if base in folder.parents]
         if FOLDERS.intersection((folder.name, *(part for parts in below for part in parts))):
             return True
     return False
 
 
-def kind_of(path: Path, *, named: bool = False) -> _Kind:
+def kind_of(path: Path, *, named: bool = False) -> Literal["scenario", "suite", ""]:
     """Return what a YAML file is by its top-level keys, empty for what is none of wattbench's.
 
     Reads the text alone, so that a file that is no valid YAML is still known for what it was meant
@@ -150,73 +147,13 @@ def kind_of(path: Path, *, named: bool = False) -> _Kind:
             keys = set(_KEY.findall(file.read(_MOST_BYTES).decode("utf-8", "replace")))
     except OSError:
         return ""
+    if "scenarios" in keys and (named or keys & _OF_SUITES):
+        return "suite"
     if {"plant", "clock"} <= keys or (named and keys & {"plant", "extends"}):
         return "scenario"
-    if "extends" in keys and (keys & _TELLING or keys <= {"extends", "name", "title", "kind"}):
+    if "extends" in keys and (keys & _OF_SCENARIOS or keys <= {"extends", "name", "title", "kind"}):
         return "scenario"
     return ""
-
-
-class ScenarioFile(pytest.File):
-    """A scenario; its items are its policies, each on each of its seeds."""
-
-    def collect(self) -> Iterable[pytest.Item]:
-        """Load the scenario and yield a test per seed and policy."""
-        _use_own_cache()
-        from .scenarios.errors import ScenarioErrors
-        from .scenarios.load import load_scenario
-
-        try:
-            scenario = load_scenario(_shown(self.path, self.config))
-        except ScenarioErrors as problem:
-            raise self.CollectError(str(problem)) from None
-        for seed in scenario.seeds:
-            for policy in scenario.policies:
-                yield RunItem.from_parent(
-                    self,
-                    name=f"{policy.label}[seed {seed}]",
-                    scenario=scenario,
-                    policy=policy,
-                    seed=seed,
-                )
-
-
-class RunItem(pytest.Item):
-    """One policy in one scenario on one seed; it passes if the verdict is PASS."""
-
-    def __init__(
-        self, *, scenario: Scenario, policy: PolicyConfig, seed: int, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.scenario = scenario
-        self.policy = policy
-        self.seed = seed
-        self.add_marker(pytest.mark.wattbench)
-
-    def runtest(self) -> None:
-        """Run, judge, report each limit as a property."""
-        run = _store(self.config).run(self.scenario, self.policy, self.seed)
-        self.user_properties.extend(run.properties())
-        if not run.passed:
-            raise _NotPassedError(run.text())
-
-    def repr_failure(
-        self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any
-    ) -> Any:
-        """Return the table of limits, or what is wrong with the scenario, without a traceback."""
-        from .commands.testing import ScenarioTestError
-
-        if isinstance(excinfo.value, (_NotPassedError, ScenarioTestError)):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, *args, **kwargs)
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Return file, line and heading."""
-        return self.path, None, f"{self.path.name}::{self.name}"
-
-
-class _NotPassedError(Exception):
-    """The verdict is not PASS; the text holds every limit."""
 
 
 @pytest.fixture
@@ -232,12 +169,15 @@ def wattbench_run(request: pytest.FixtureRequest) -> WattbenchRun:
     ) -> ScenarioRun:
         __tracebackhide__ = True
         store = _store(request.config)
-        from .commands.testing import chosen_policy
+        from .commands.testing.store import ScenarioTestError, chosen_policy
 
         beside = here / scenario
-        loaded = store.load(beside if beside.is_file() else scenario, overrides)
-        experiment, chosen = chosen_policy(loaded, policy)
-        return store.run(experiment, chosen, experiment.seeds[0] if seed is None else seed)
+        try:
+            loaded = store.load(beside if beside.is_file() else scenario, overrides)
+            experiment, chosen = chosen_policy(loaded, policy)
+            return store.run(experiment, chosen, experiment.seeds[0] if seed is None else seed)
+        except ScenarioTestError as problem:
+            raise problem.with_traceback(None) from None  # where it was found is of no use
 
     return run
 
@@ -249,32 +189,32 @@ def _store(config: pytest.Config) -> RunStore:
     """Return the runs of this session; its folder is made with the first."""
     if _STORE not in config.stash:
         _use_own_cache()
-        from .commands.testing import RunStore
+        from .commands.testing.store import RunStore
 
         config.stash[_STORE] = RunStore(_session_folder(config))
     return config.stash[_STORE]
 
 
 def _session_folder(config: pytest.Config) -> Path:
-    """Make and return the session's folder; processes of pytest-xdist share one."""
+    """Return the session's folder, the same in all processes of pytest-xdist; it is not made."""
     worker = cast("dict[str, Any]", getattr(config, "workerinput", {}))
     name = f"session-{worker.get('testrunuid', uuid.uuid4().hex)[:8]}"
     chosen = config.getoption("--wattbench-out")
     if chosen:
-        folder = config.invocation_params.dir / chosen / name
-    elif (cache := getattr(config, "cache", None)) is not None:
-        folder = Path(cache.mkdir(_CACHED)) / name
-        _tidy(folder.parent, keep=name)
+        return config.invocation_params.dir / chosen / name
+    cache = getattr(config, "cache", None)  # None without pytest's cache provider
+    if cache is not None:
+        home = Path(cache.mkdir("wattbench"))
     else:
-        folder = Path(tempfile.gettempdir()) / f"wattbench-{os.getuid()}" / name
-        _tidy(folder.parent, keep=name)
-    return folder
+        home = Path(tempfile.gettempdir()) / f"pytest-wattbench-{os.getuid()}"
+    _tidy(home, name)
+    return home / name
 
 
-def _tidy(home: Path, keep: str) -> None:
-    """Remove the records of all but the last sessions."""
+def _tidy(home: Path, name: str) -> None:
+    """Remove the records of all sessions but this one and the last two before it."""
     with contextlib.suppress(OSError):
-        others = [path for path in home.glob("session-*") if path.name != keep]
+        others = [path for path in home.glob("session-*") if path.name != name]
         others.sort(key=lambda path: path.stat().st_mtime)
         for old in others[: max(0, len(others) + 1 - _KEPT_SESSIONS)]:
             shutil.rmtree(old, ignore_errors=True)
@@ -290,9 +230,3 @@ def _use_own_cache() -> None:
         from .sim.cache import cache_home
 
         os.environ["NUMBA_CACHE_DIR"] = str(cache_home() / worker)
-
-
-def _shown(path: Path, config: pytest.Config) -> Path:
-    """Return a path as it is shown: relative to where pytest was called, if it lies there."""
-    here = config.invocation_params.dir
-    return path.relative_to(here) if path.is_relative_to(here) else path
