@@ -198,6 +198,38 @@ def judge(
 
 
 @app.command()
+def suite(
+    suite: Annotated[str, typer.Argument(help="A suite's file, or the name of a shipped one.")],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="Judge this policy instead of the suite's, as in `run`. Repeatable."),
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Seed instead of the suite's. Repeatable.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes that run side by side.")] = 2,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the suite's last folder under --out; begin if none is."
+        ),
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write the JUnit file here, too.")] = None,
+    out: Annotated[
+        Path, typer.Option(envvar="WATTBENCH_OUT", help="Folder that the suite's folder is in.")
+    ] = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Run a suite: scenarios, policies, baselines, seeds; judge all of it together."""
+    from .commands.suite.command import SuiteOptions
+    from .commands.suite.command import suite as run_suite
+
+    chosen = tuple(policy or ()), tuple(seed or ())
+    options = SuiteOptions(suite, out, jobs, junit, resume, *chosen)
+    raise typer.Exit(run_suite(options, as_json=as_json))
+
+
+@app.command()
 def audit(
     scenarios: Annotated[
         list[str] | None,

@@ -54,11 +54,12 @@ class Listener:
 
 def tell(message: Any) -> None:
     """Tell who submitted the call that is being made something picklable."""
-    if _mouth is not None:
-        _mouth(message)
+    for hear in _heard_by:
+        hear(message)
 
 
-_mouth: Callable[[Any], object] | None = None
+_heard_by: Final[list[Callable[[Any], object]]] = []
+"""Who hears this process: nobody, or one."""
 
 
 @contextlib.contextmanager
@@ -68,13 +69,12 @@ def workers(jobs: int, listener: Listener | None = None) -> Iterator[Submit]:
     An exception in the body cancels the calls that have not begun and waits for the others; an
     interruption asks them to stop, too. Nothing that they tell meanwhile is lost.
     """
-    global _mouth
     if jobs == 1:
-        before, _mouth = _mouth, None if listener is None else listener.hear
+        _heard_by[:] = [] if listener is None else [listener.hear]
         try:
             yield _call_now
         finally:
-            _mouth = before
+            _heard_by.clear()
         return
     # Fresh processes, on every platform: a forked one would share compiled code's threads.
     context = multiprocessing.get_context("spawn")
@@ -122,8 +122,8 @@ def _call_now(
 
 def _begin(queue: SimpleQueue[Any] | None) -> None:
     """Let Ctrl-C end an idle worker without a traceback; a run handles it by itself."""
-    global _mouth
-    _mouth = None if queue is None else queue.put
+    if queue is not None:
+        _heard_by.append(queue.put)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

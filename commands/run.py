@@ -253,6 +253,7 @@ def _write_overview(report: RunReport) -> None:
 
 
 def wants_traceback() -> bool:
+    """Return whether errors are to be shown with where they came from."""
     return bool(os.environ.get(_TRACEBACK))
 
 

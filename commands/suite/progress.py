@@ -13,7 +13,7 @@ from .unit import Reached, Started
 
 if TYPE_CHECKING:
     from ...evaluation.suite.results import RunRow
-    from .runner import Work
+    from .work import Work
 
 _PLAIN_EVERY_S: Final = 10.0
 

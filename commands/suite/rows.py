@@ -52,23 +52,17 @@ def row_of_record(cell: Cell, place: Path) -> RunRow | None:
 
 
 def _row(cell: Cell, judgement: Judgement, code: int, elapsed_s: float) -> RunRow:
-    header = judgement.header
-    measurements: dict[str, float | None] = plain(judgement.measurements)
-    common = {
-        "cell": cell,
-        "status": header.status,
-        "measurements": measurements,
-        "duration_s": header.duration_s,
-        "elapsed_s": round(elapsed_s, 4),
-        "trace_sha256": header.trace_sha256,
-    }
-    if cell.baseline:
-        return RunRow(verdict=None, exit_code=None, reason=header.reason, limits=(), **common)
-    limits = tuple(plain(limit.as_dict()) for limit in judgement.limits)
+    header, judged = judgement.header, not cell.baseline
+    limits = (limit.as_dict() for limit in judgement.limits) if judged else ()
     return RunRow(
-        verdict=judgement.verdict.name,
-        exit_code=code,
-        reason=judgement.reason,
-        limits=limits,
-        **common,
+        cell,
+        status=header.status,
+        verdict=judgement.verdict.name if judged else None,
+        exit_code=code if judged else None,
+        reason=judgement.reason if judged else header.reason,
+        limits=tuple(plain(limit) for limit in limits),
+        measurements=plain(judgement.measurements),
+        duration_s=header.duration_s,
+        elapsed_s=round(elapsed_s, 4),
+        trace_sha256=header.trace_sha256,
     )

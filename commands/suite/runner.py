@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...evaluation.files import writing
 from ...evaluation.suite.results import RESULTS_FILE, Cell, RunRow, append_row
-from ..pool import Listener, Submit, workers
+from ..pool import Listener, Submit
 from ..show import EXIT_ERROR
 from .estimate import Estimate
-from .folder import clear, measured
+from .folder import clear
 from .unit import Note, Stop, Trial, rehearse, run_unit
+from .work import Work
 
 if TYPE_CHECKING:
     from .plan import Unit
@@ -34,36 +33,10 @@ class StoppedError(Exception):
         self.stop = stop
 
 
-@dataclass(slots=True)
-class Work:
-    """What is to be done, and what is there already.
-
-    Attributes:
-        units: all that the suite plans.
-        rows: finished runs; grows while the suite runs.
-
-    """
-
-    units: Sequence[Unit]
-    rows: dict[Cell, RunRow] = field(default_factory=dict)
-
-    def open(self) -> list[Unit]:
-        """Return the units with runs that are not finished."""
-        return [unit for unit in self.units if self.cells(unit)]
-
-    def cells(self, unit: Unit) -> list[Cell]:
-        """Return the runs of a unit that are not finished."""
-        return [cell for cell in unit.cells if cell not in self.rows]
-
-    def finished(self, unit: Unit) -> dict[Cell, Mapping[str, float | None] | None]:
-        """Return the finished runs of a unit, each with what it gives to limits against it."""
-        return {cell: measured(self.rows[cell]) for cell in unit.cells if cell in self.rows}
-
-
 class Runner:
     """Runs what a suite still lacks.
 
-    Call `prepare`, then `run`, inside the pool that `opened` yields.
+    Call `prepare`, then `run`, inside a pool that tells its ``listener``.
     """
 
     def __init__(self, work: Work, jobs: int, progress: SuiteProgress) -> None:
@@ -84,9 +57,9 @@ class Runner:
         open_units = self._work.open()
         firsts = list({unit.stratum: unit for unit in reversed(open_units)}.values())[::-1]
         trials: list[Trial] = []
-        futures = [
-            submit(rehearse, unit, timed=k < self._jobs) for k, unit in enumerate(firsts)
-        ]
+        # At least one a worker: each loads what it needs before the first run.
+        tried = [*firsts, *firsts[:1] * (min(self._jobs, len(open_units)) - len(firsts))]
+        futures = [submit(rehearse, unit, timed=k < self._jobs) for k, unit in enumerate(tried)]
         for future in futures:
             found = self._wait([future])[0].result()
             if isinstance(found, Stop):
@@ -164,8 +137,3 @@ class Runner:
         with writing(self._folder / RESULTS_FILE):
             append_row(self._folder, row)
         self._work.rows[row.cell] = row
-
-
-def opened(runner: Runner, jobs: int) -> Any:
-    """Return the pool, as a context manager that yields what submits calls to it."""
-    return workers(jobs, runner.listener)

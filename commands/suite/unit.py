@@ -135,7 +135,7 @@ def _rehearse(unit: Unit, *, timed: bool) -> Trial | None:
 def _elapsed_s(experiment: Scenario, seed: int, length_s: float) -> float:
     """Return what one short run takes, from its profiles to its judgement."""
     from ...evaluation.metrics import measure
-    from ...hil.bench import Bench, RunResult
+    from ...hil.bench import Bench
 
     clock = experiment.clock.model_copy(update={"duration_s": length_s, "mode": "virtual"})
     changes = {"clock": clock, "baselines": (), "policies": experiment.policies[:1], "limits": ()}

@@ -20,7 +20,6 @@ from ..statistics import (
     reductions,
     upper_rate,
 )
-from ..units import format_quantity
 from ..verdict import Verdict
 from .judgement import Comparison, IntervalLimitResult, Rate
 from .limits import IntervalLimitConfig
@@ -189,12 +188,3 @@ def _rate(policy: str, metric: str, events: float, hours: float) -> Rate:
 def _per_hour(rate_per_h: float) -> str:
     """Return a rate as ``1 in 80 h``, or ``3.2 per h`` where it is more than one an hour."""
     return f"1 in {1 / rate_per_h:.3g} h" if rate_per_h <= 1 else f"{rate_per_h:.3g} per h"
-
-
-def shown(value: float, unit: str) -> str:
-    """Return a value of an interval for people; shares in percent, ±∞ as such."""
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if unit == "1":
-        return "n/a" if math.isnan(value) else f"{100 * value:.3g} %"
-    return format_quantity(value, unit)

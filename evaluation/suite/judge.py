@@ -115,24 +115,12 @@ def _sorted(
             f"results.jsonl has runs that are not planned, left out: {_named(strangers)}"
         )
     found = [by_cell[cell] for cell in dict.fromkeys(plan) if cell in by_cell]
-    problems += [text for row in found if (text := _damage(row))]
     return found, problems, warnings
 
 
 def _outcome(row: RunRow) -> tuple[Any, ...]:
     """Return what two executions of one run must have in common."""
     return row.status, row.verdict, json_text(row.measurements), row.trace_sha256
-
-
-def _damage(row: RunRow) -> str:
-    """Say what in a row no run can have; empty if nothing."""
-    where = f"{row.cell.folder} in results.jsonl"
-    if row.cell.baseline:
-        return ""
-    if row.verdict not in Verdict.__members__:
-        return f"{where} has the verdict {row.verdict!r}, which is none"
-    codes = {int(code) for code in ExitCode} - {int(ExitCode.USAGE)}
-    return "" if row.exit_code in codes else f"{where} has the exit code {row.exit_code!r}"
 
 
 def _verdicts(rows: Iterable[RunRow]) -> list[Verdict]:
@@ -142,8 +130,8 @@ def _verdicts(rows: Iterable[RunRow]) -> list[Verdict]:
         if row.cell.baseline:
             if row.status != "completed":
                 found.append(_OF_STATUS.get(row.status, Verdict.ABORTED))
-        elif row.verdict in Verdict.__members__:
-            found.append(Verdict[row.verdict or ""])
+        elif row.verdict is not None:
+            found.append(Verdict[row.verdict])
     return found
 
 
@@ -153,12 +141,10 @@ def _exit_code(
     missing: Sequence[Cell],
     problems: Sequence[str],
 ) -> ExitCode:
-    of_limits = [exit_code(verdict) for verdict in _verdicts(rows)]
-    of_limits += [exit_code(result.verdict) for result in limits]
-    known = {int(code) for code in ExitCode} - {int(ExitCode.USAGE)}
-    of_runs = [row.exit_code for row in rows if row.exit_code in known]
-    others = [ExitCode.ERROR] * bool(problems) + [ExitCode.INCONCLUSIVE] * bool(missing)
-    codes = [*of_limits, *others, *(code for code in of_runs if code is not None)]
+    codes = [exit_code(verdict) for verdict in _verdicts(rows)]
+    codes += [exit_code(result.verdict) for result in limits]
+    codes += [ExitCode(row.exit_code) for row in rows if row.exit_code is not None]
+    codes += [ExitCode.ERROR] * bool(problems) + [ExitCode.INCONCLUSIVE] * bool(missing)
     return suite_exit_code(codes)
 
 

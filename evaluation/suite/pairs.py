@@ -81,6 +81,11 @@ class SuiteRuns:
         )
         return [row for row in found if row is not None]
 
+    def beside(self, row: RunRow, baseline: str) -> RunRow | None:
+        """Return the baseline's run on the same scenario and seed; None if there is none."""
+        where = self._baseline(baseline, row.cell.stratum)
+        return None if where is None else self._rows.get((*where, row.cell.stratum, row.cell.seed))
+
     def values(self, policy: str, metric: str) -> Paired:
         """Return a judged policy's values of a metric, without a baseline."""
         return self._pair(policy, metric, None)
