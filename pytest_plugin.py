@@ -201,7 +201,7 @@ def _session_folder(config: pytest.Config) -> Path:
     name = f"session-{worker.get('testrunuid', uuid.uuid4().hex)[:8]}"
     chosen = config.getoption("--wattbench-out")
     if chosen:
-        return config.invocation_params.dir / chosen / name
+        return Path(config.invocation_params.dir, chosen, name)
     cache = getattr(config, "cache", None)  # None without pytest's cache provider
     if cache is not None:
         home = Path(cache.mkdir("wattbench"))

@@ -137,9 +137,7 @@ class SuiteFile(_File):
 class Stratum(pytest.Collector):
     """A scenario of a suite, in one variant."""
 
-    def __init__(
-        self, *, store: RunStore, scenario: Scenario, group: Path, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, store: RunStore, scenario: Scenario, group: Path, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.store = store
         self.scenario = scenario

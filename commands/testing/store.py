@@ -100,9 +100,7 @@ class RunStore:
         )
         return ScenarioRun(scenario.name, policy.label, seed, judgement, notes)
 
-    def _baseline(
-        self, scenario: Scenario, label: str, seed: int, folder: Path
-    ) -> Measured | None:
+    def _baseline(self, scenario: Scenario, label: str, seed: int, folder: Path) -> Measured | None:
         """Return what a baseline measures on a seed; None if its run did not complete."""
         place = folder / f"baseline-{label}-seed{seed}"
         if place not in self._measured:
