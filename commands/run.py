@@ -23,6 +23,7 @@ from .show import (
     EXIT_USAGE,
     RunReport,
     as_dict,
+    judgement_lines,
     judgement_row,
     report_lines,
     table_lines,
@@ -95,7 +96,6 @@ def run(options: RunOptions, *, as_json: bool) -> int:
 
 def judge(folders: Sequence[Path], *, as_json: bool) -> int:
     """Judge records again from their folders alone; return the exit code."""
-    from ..evaluation.units import format_quantity
     from ..evaluation.verdict import roll_up, suite_exit_code
 
     judgements, problems = _judge_all(folders)
@@ -111,19 +111,7 @@ def judge(folders: Sequence[Path], *, as_json: bool) -> int:
         _print_json(shown | ({"error": "\n".join(problems)} if problems else {}))
         return code
     for judgement in judgements:
-        reason = f": {judgement.reason}" if judgement.reason else ""
-        print(f"{judgement.verdict.name:<12}  {judgement.folder}{reason}")
-        for result in judgement.limits:
-            measured = f"measured {format_quantity(result.measured, result.unit)}"
-            if result.limit.vs is not None:
-                measured += f", bound {format_quantity(result.bound, result.unit)}"
-            print(f"  {result.word:<12}  {result.limit.text()}  ({measured})")
-        summary = "" if judgement.bracket is None else judgement.bracket.summary()
-        if summary and summary not in judgement.warnings:
-            print(f"  {summary}")
-        said = (*judgement.problems, *judgement.breaches)
-        for line in (*said[1:], *judgement.warnings):
-            print(f"  {line}")
+        _print_lines(judgement_lines(judgement))
     return code
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...metrics import METRICS
-from ...suite.judgement import Comparison, Interval, IntervalLimitResult, Rate
+from ...statistics import Interval
+from ...suite.judgement import Comparison, IntervalLimitResult, Rate
 from .. import format as fmt
 from ..markup import badge, table, text
 from .scale import Scale, amount, picture, scale_over
