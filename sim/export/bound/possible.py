@@ -6,7 +6,7 @@ Everything here is an outer limit. Where the kernel's equations are used, their 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -252,7 +252,11 @@ def _voltages(
     battery_out: Floats,
 ) -> tuple[Floats, Floats]:
     """Return the least and greatest voltage that each phase can have in each second, [3, T]."""
-    get = lambda name: batch.get(name)[:, 0]  # noqa: E731 - a shorthand
+
+    def get(name: str) -> NDArray[Any]:
+        column: NDArray[Any] = batch.get(name)[:, 0]
+        return column
+
     supply = Supply(
         get("source_vr") + 1j * get("source_vi"),
         complex(get("line_r")[0], get("line_x")[0]),
@@ -270,7 +274,7 @@ def _voltages(
     tan_phi = float(get("pv_tan_phi")[0])
     low_w = rows[1:4] - share * available_w - of_battery * battery_out
     base_w = rows[1:4] - share * least_pv_w + of_battery * battery_in
-    low_var, high_var = rows[4:7] + share * least_pv_w * tan_phi, None
+    low_var = rows[4:7] + share * least_pv_w * tan_phi
     high_var = rows[4:7] + share * available_w * tan_phi
     fixed_va = np.hypot(
         np.maximum(np.abs(low_w), np.abs(base_w)), np.maximum(np.abs(low_var), np.abs(high_var))

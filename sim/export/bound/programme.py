@@ -6,9 +6,10 @@
 five sub-steps (Jensen). It has slope −1 while there is export and λ₁ from there on, whatever the
 second. So over a block of seconds with the devices' total between ``lo_t`` and ``hi_t`` the least
 cost for a given energy X is *exactly* ``K + max(0, A − X) + λ₁·max(0, X − A)`` with
-``A = Σ clip(s_t, lo_t, hi_t)`` and K the cost of taking just that. One variable a block and device
-instead of one a second, and nothing lost. PV that is curtailed, by a policy or by volt-watt, is left
-out: one watt less raises "curtailed" by one and lowers the cost of net power by at most one.
+``A = Σ clip(s_t, lo_t, hi_t)`` and K the cost of taking just that. One variable a block and
+device instead of one a second, and nothing lost. PV that is curtailed, by a policy or by volt-watt,
+is left out: one watt less raises "curtailed" by one and lowers the cost of net power by at most
+one.
 
 **Tanks.** With e the energy above cold water, a second does ``e' = e + heat − leak(e) − drawn(e)``.
 Over a block the leak is at most what it is at ``e₀ + Q + g`` and at least what it is at

@@ -2,9 +2,10 @@
 
 What counts is not the objective that the solver reports but what its row duals prove: for any y,
 
-``min {c·x : l ≤ Ax ≤ u, v ≤ x ≤ w}  ≥  Σ_i (y_i > 0 ? y_i·l_i : y_i·u_i) + Σ_j min_x (c − Aᵀy)_j·x_j``
+``min {c·x : l ≤ Ax ≤ u, v ≤ x ≤ w}  ≥  Σ_i min(y_i·l_i, y_i·u_i) + Σ_j min (c − Aᵀy)_j·x_j``
 
-with x_j between its own limits (weak Lagrangian duality; D. Bertsekas, Nonlinear programming, ch. 5
+with x_j between its own limits, and where one of l_i and u_i is infinite y_i of the sign that needs
+the other (weak Lagrangian duality; D. Bertsekas, Nonlinear programming, ch. 5
 of the second edition). It is computed here. Wrong duals make it lower, never wrong. Then it is held
 against the objective of the primal solution, computed here as well: if they are apart, or the
 solution breaks a row, the solver failed, and the next way to solve it is tried.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,7 +178,7 @@ def _run(
     lp.a_matrix_.start_ = matrix.indptr.astype(np.int32)
     lp.a_matrix_.index_ = matrix.indices.astype(np.int32)
     lp.a_matrix_.value_ = matrix.data
-    highs = highspy.Highs()
+    highs: Any = cast(Any, highspy).Highs()
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("threads", 1)
     for option, value in way.items():

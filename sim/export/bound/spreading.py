@@ -104,7 +104,8 @@ class Spreader:
         for a in np.argsort(floored - result, kind="stable"):
             if left_w - floored.sum() >= steps[a] / 2 and floored[a] + steps[a] <= room_w[a]:
                 floored[a] += steps[a]
-        return floored
+        shared: Floats = floored
+        return shared
 
     def _keep(self, result: Floats, first_s: int, end_s: int) -> None:
         """Note what was switched, and follow the tanks to the end of the segment."""

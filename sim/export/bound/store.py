@@ -101,7 +101,12 @@ def _write(path: Path, bound: Bound) -> None:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+    _tidy(path.parent)
+
+
+def _tidy(folder: Path) -> None:
+    """Drop the files written longest ago, if there are many."""
     with contextlib.suppress(OSError):  # another process may be tidying up as well
-        files = sorted(path.parent.glob(f"{_PREFIX}*.npz"), key=lambda one: one.stat().st_mtime)
+        files = sorted(folder.glob(f"{_PREFIX}*.npz"), key=lambda one: one.stat().st_mtime)
         for file in files[: max(0, len(files) - _KEPT)]:
             file.unlink()

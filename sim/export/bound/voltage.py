@@ -33,7 +33,10 @@ class Supply:
 
     def impedance_ohm(self) -> NDArray[np.complex128]:
         """Return [3, 3]: by how much a current on phase g lowers the voltage of phase f."""
-        return np.full((3, 3), self.neutral_ohm) + np.eye(3) * self.line_ohm
+        result: NDArray[np.complex128] = np.full((3, 3), self.neutral_ohm) + np.diag(
+            np.full(3, self.line_ohm)
+        )
+        return result
 
 
 def widest_v(supply: Supply, fixed_va: Floats, per_v2: Floats, per_v: Floats) -> Floats:
@@ -84,8 +87,8 @@ def reach_v(supply: Supply, away_v: Floats, box: Box) -> tuple[Floats, Floats]:
     With ``A + jB = Z_fg·e^{j(θ_g − θ_f)}·(P_g − jQ_g)``, current g moves the voltage of phase f by
     ``−(A·cos ψ − B·sin ψ) / |V_g|`` along it, where ψ is by how much both voltages are turned from
     their sources, at most ``2·asin(away / |E|)``. A and B are linear in P and Q, so that the
-    extremes lie at corners of the box. The power of the second itself counts: the kernel's
-    loads see the voltage of the sub-step before, which :func:`with_the_second_before` takes care of.
+    extremes lie at corners of the box. This is what comes of the powers of a second; loads see the
+    voltage of the sub-step before, which :func:`with_the_second_before` takes care of.
     """
     e = np.abs(supply.source_v)
     turn = np.arcsin(np.minimum(away_v / e, 1.0))
