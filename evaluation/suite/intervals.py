@@ -84,7 +84,7 @@ def _verdict(limit: IntervalLimitConfig, data: Paired, interval: Interval) -> tu
     if not data.pairs:
         lack = f"; {data.valueless} have no value" if data.valueless else ""
         return Verdict.ERROR, f"there is no completed {_word(limit)}{lack}"
-    if math.isnan(interval.estimate):
+    if not math.isfinite(interval.estimate):
         return (
             Verdict.ERROR,
             f"{limit.vs} is 0 in a scenario, which has no share: bound max_increase",
@@ -186,5 +186,8 @@ def _rate(policy: str, metric: str, events: float, hours: float) -> Rate:
 
 
 def _per_hour(rate_per_h: float) -> str:
-    """Return a rate as ``1 in 80 h``, or ``3.2 per h`` where it is more than one an hour."""
-    return f"1 in {1 / rate_per_h:.3g} h" if rate_per_h <= 1 else f"{rate_per_h:.3g} per h"
+    """Return a rate as ``1 in 80 h``, rounded to the safe side, or ``3.2 per h`` above one."""
+    if rate_per_h > 1:
+        return f"{math.ceil(10 * rate_per_h) / 10:g} per h"
+    hours = 1 / rate_per_h
+    return f"1 in {math.floor(hours) if hours >= 10 else math.floor(10 * hours) / 10:g} h"
