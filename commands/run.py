@@ -294,7 +294,7 @@ def _judge_all(folders: Sequence[Path]) -> tuple[list[Judgement], list[str]]:
     judgements, problems = [], []
     for given in folders:
         try:
-            for folder in _records(given):
+            for folder in records(given):
                 judgements.append(judge_folder(folder))
         except (RecordError, UsageError) as problem:
             problems.append(str(problem))
@@ -305,7 +305,7 @@ def _judge_all(folders: Sequence[Path]) -> tuple[list[Judgement], list[str]]:
     return judgements, problems
 
 
-def _records(given: Path) -> list[Path]:
+def records(given: Path) -> list[Path]:
     """Return the record that a folder is, or the judged records inside it."""
     if (given / "record.json").exists() or (given / "trace").exists() or not given.is_dir():
         return [given]

@@ -92,7 +92,7 @@ def judge(folder: Path) -> Judgement:
 
     """
     record = read_record(folder)
-    problems = _damage(record)
+    problems = damage(record)
     measurements = dict.fromkeys(METRICS, math.nan) if problems else measure(record)
     limits, invalid = _limits(record.header)
     problems += invalid
@@ -131,7 +131,7 @@ def store_judgement(judgement: Judgement) -> None:
     replace_text(judgement.folder / "measurements.json", json_text(content))
 
 
-def _damage(record: Record) -> list[str]:
+def damage(record: Record) -> list[str]:
     """Say which files are not those that were written."""
     folder, header = record.folder, record.header
     if not record.intact:

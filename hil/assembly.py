@@ -19,6 +19,7 @@ from ..sim.clock import Clock, to_us
 from ..sim.edge.config import EdgeConfig
 from ..sim.faults import FaultConfig
 from ..sim.plant import Plant
+from ..sim.points import Actuator
 from ..sim.profiles.build import SiteProfiles
 from ..sim.profiles.config import ProfilesConfig
 from . import identity
@@ -174,7 +175,7 @@ def assemble(
         seed,
         settings.duration_us,
     )
-    agent = Agent(policy, site_info(experiment, plant))
+    agent = Agent(policy, site_info(experiment, plant.actuators))
     agent.reset(seed)
     reports = [a.id for a in plant.actuators if a.kind == "load"]
     if experiment.edge.device.report_period_s is None:
@@ -216,12 +217,12 @@ def build_loop(
     )
 
 
-def site_info(experiment: Experiment, plant: Plant) -> SiteInfo:
+def site_info(experiment: Experiment, actuators: tuple[Actuator, ...]) -> SiteInfo:
     """Return what policies know of the site beforehand."""
     clock = experiment.clock
     zone = ZoneInfo(experiment.profiles.site.time_zone)
     return SiteInfo.of(
-        plant.actuators,
+        actuators,
         experiment.edge,
         ramp_s=experiment.plant.mean_ramp_s,
         control_period_s=clock.control_period_s,
