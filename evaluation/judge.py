@@ -169,6 +169,8 @@ def _limits(header: RecordHeader) -> tuple[list[LimitConfig], list[str]]:
             where = ".".join(str(part) for part in first["loc"])
             place = f"{where}: " if where else ""
             problems.append(f"limit {number} cannot be read: {place}{first['msg']}")
+    if (rule := header.scenario.get("decision_rule", header.decision_rule)) != header.decision_rule:
+        problems.append(f"decision_rule is {rule!r}, which is none; allowed: simple, guarded")
     return limits, problems
 
 
