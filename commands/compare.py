@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .show import EXIT_ERROR, EXIT_USAGE
 
 if TYPE_CHECKING:
-    from ..evaluation.divergence import Divergence, Tolerance
-    from ..evaluation.judge import Judgement
-    from ..evaluation.regression import Allowances, Change
+    from ..evaluation.divergence import Tolerance
+    from ..evaluation.regression import Allowances
+    from ..evaluation.run_difference import RunComparison
+    from ..evaluation.suite.difference import SuiteComparison
 
 EXIT_SAME, EXIT_REGRESSION = 0, 1
 
 
 class CompareError(Exception):
     """The command cannot be carried out as it was given; a line each says why."""
-
-
-class DamagedError(Exception):
-    """A record is not as it was written; a line each says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,63 +35,6 @@ class CompareOptions:
     golden: Path | None = None
     update: bool = False
     every: int | None = None
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of two runs, or a golden trace."""
-
-    place: str
-    policy: str
-    verdict: str | None
-    measurements: Mapping[str, float | None]
-
-
-@dataclass(frozen=True)
-class RunComparison:
-    """What came of comparing two runs.
-
-    Attributes:
-        a: the run before.
-        b: the run after.
-        unlike: in what they differ beforehand.
-        changes: of every metric.
-        divergence: of their traces.
-        verdict_worse: whether the verdict got more severe.
-        golden: whether the first is a golden trace, which the second must not leave.
-        every: one row of so many was compared.
-
-    """
-
-    a: Side
-    b: Side
-    unlike: tuple[str, ...]
-    changes: tuple[Change, ...]
-    divergence: Divergence
-    verdict_worse: bool
-    golden: bool = False
-    every: int = 1
-
-    @property
-    def regressions(self) -> list[str]:
-        """What makes the exit code 1, a line each."""
-        from ..evaluation.golden import differs
-        from ..evaluation.metrics import METRICS
-        from ..evaluation.units import format_quantity
-
-        found = []
-        if self.golden and differs(self.divergence):
-            found.append("the trace is not the golden one")
-        if self.verdict_worse:
-            found.append(f"verdict: {self.a.verdict} became {self.b.verdict}")
-        for change in self.changes:
-            if change.regression:
-                unit = METRICS[change.metric].unit
-                worse, allowed = (
-                    format_quantity(value, unit) for value in (change.worse_by, change.allowed)
-                )
-                found.append(f"{change.metric}: worse by {worse}, allowed: {allowed}")
-        return found
 
 
 def compare(options: CompareOptions, *, as_json: bool) -> int:
@@ -126,7 +66,7 @@ def compare(options: CompareOptions, *, as_json: bool) -> int:
 
 def _exit_code_of(problem: Exception) -> int | None:
     """Return the exit code of an error that a user can mend, None for one inside."""
-    from ..evaluation.record import RecordError
+    from ..evaluation.files import DamagedError, RecordError
     from ..evaluation.regression import ToleranceError
 
     if isinstance(problem, DamagedError):
@@ -135,16 +75,22 @@ def _exit_code_of(problem: Exception) -> int | None:
     return EXIT_USAGE if isinstance(problem, usage) else None
 
 
-def _compare(options: CompareOptions) -> Any:
+def _compare(options: CompareOptions) -> RunComparison | SuiteComparison:
+    from ..evaluation.divergence import EXACT
+    from ..evaluation.golden import MACHINES, read_golden
+    from ..evaluation.run_difference import compare_runs, compare_with_golden
     from ..evaluation.suite.results import IDENTITY_FILE
 
+    tolerance = _tolerance(options.trace_tolerance)
     allowances = _allowances(options)
     if options.golden is not None:
         if len(options.folders) != 1:
             raise CompareError("--golden is held against one run; give one folder")
         if options.every is not None:
             raise CompareError("--every says what --update keeps; give it with --update")
-        return _with_golden(options.golden, options.folders[0], options.trace_tolerance, allowances)
+        golden = read_golden(options.golden)
+        run = _the_record(options.folders[0])
+        return compare_with_golden(golden, run, tolerance or MACHINES, allowances)
     if options.every is not None:
         raise CompareError("--every says what --golden … --update keeps")
     if len(options.folders) != 2:
@@ -160,58 +106,7 @@ def _compare(options: CompareOptions) -> Any:
         from ..evaluation.suite.difference import compare_suites
 
         return compare_suites(a, b, allowances)
-    return _two_runs(_the_record(a), _the_record(b), options.trace_tolerance, allowances)
-
-
-def _two_runs(
-    a: Path, b: Path, trace_tolerance: float | None, allowances: Allowances
-) -> RunComparison:
-    from ..evaluation.divergence import EXACT, find_divergence, trace_of
-    from ..evaluation.identity import identity_of, scenario_keys, unlike
-    from ..evaluation.record import read_record
-
-    judged = [_judged(folder) for folder in (a, b)]
-    one, other = (read_record(folder) for folder in (a, b))
-    keys = scenario_keys(one.header, other.header)
-    return _joined(
-        _side(judged[0]),
-        _side(judged[1]),
-        unlike(identity_of(one.header), identity_of(other.header), keys),
-        find_divergence(trace_of(one), trace_of(other), _tolerance(trace_tolerance) or EXACT),
-        allowances,
-    )
-
-
-def _with_golden(
-    place: Path, run: Path, trace_tolerance: float | None, allowances: Allowances
-) -> RunComparison:
-    from ..evaluation.golden import MACHINES, hold_against, read_golden
-    from ..evaluation.identity import identity_of, unlike
-    from ..evaluation.record import read_record
-
-    golden = read_golden(place)
-    folder = _the_record(run)
-    judged = _judged(folder)
-    record = read_record(folder)
-    side = Side(str(place), golden.identity.policy, golden.verdict, golden.measurements)
-    divergence = hold_against(golden, record, _tolerance(trace_tolerance) or MACHINES)
-    differences = unlike(golden.identity, identity_of(record.header))
-    found = _joined(side, _side(judged), differences, divergence, allowances)
-    return replace(found, golden=True, every=golden.trace.every)
-
-
-def _joined(
-    a: Side,
-    b: Side,
-    differences: tuple[str, ...],
-    divergence: Divergence,
-    allowances: Allowances,
-) -> RunComparison:
-    from ..evaluation.regression import changes, got_worse
-
-    found = changes(a.measurements, b.measurements, allowances)
-    worse = got_worse(a.verdict, b.verdict)
-    return RunComparison(a, b, differences, found, divergence, worse)
+    return compare_runs(_the_record(a), _the_record(b), tolerance or EXACT, allowances)
 
 
 def _update(options: CompareOptions, *, as_json: bool) -> int:
@@ -219,17 +114,18 @@ def _update(options: CompareOptions, *, as_json: bool) -> int:
     from ..evaluation.golden import store_golden
     from ..evaluation.model import json_text
     from ..evaluation.record import read_record
+    from ..evaluation.run_difference import judged_record, side_of
 
     if options.golden is None:
         raise CompareError("--update says that a run becomes golden; give --golden FOLDER too")
     if len(options.folders) != 1:
         raise CompareError("--update keeps one run; give one folder")
     folder = _the_record(options.folders[0])
-    judged = _judged(folder)
+    judged = judged_record(folder)
     if judged.header.status != "completed":
         raise CompareError(f"{folder} was {judged.header.status}; only a completed run is golden")
     every = options.every or 1
-    side = _side(judged)
+    side = side_of(judged)
     store_golden(options.golden, read_record(folder), side.measurements, side.verdict, every=every)
     if as_json:
         print(json_text({"exit_code": EXIT_SAME, "golden": str(options.golden)}))
@@ -250,21 +146,6 @@ def _the_record(given: Path) -> Path:
         names = ", ".join(path.name for path in found[:4])
         raise CompareError(f"{given} holds {len(found)} runs ({names}, …); name one of them")
     return found[0]
-
-
-def _judged(folder: Path) -> Judgement:
-    """Judge a record; a damaged one is an error."""
-    from ..evaluation.judge import judge
-
-    judgement = judge(folder)
-    if judgement.problems:
-        raise DamagedError("\n".join(f"{folder}: {problem}" for problem in judgement.problems))
-    return judgement
-
-
-def _side(judged: Judgement) -> Side:
-    header = judged.header
-    return Side(str(judged.folder), header.policy_name, judged.verdict.name, judged.measurements)
 
 
 def _tolerance(given: float | None) -> Tolerance | None:
@@ -293,6 +174,7 @@ def _allowances(options: CompareOptions) -> Allowances:
 def _from_file(path: Path) -> Sequence[tuple[str, object]]:
     """Return the metrics and tolerances of a YAML file."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.error import YAMLError
 
     from ..evaluation.regression import ToleranceError, parse_allowance
@@ -308,7 +190,7 @@ def _from_file(path: Path) -> Sequence[tuple[str, object]]:
         where = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
         what = getattr(problem, "problem", None) or "is no YAML"
         raise CompareError(f"{path}{where}: {what}") from problem
-    if not isinstance(content, dict) or not content:
+    if not isinstance(content, CommentedMap) or not content:
         raise CompareError(f"{path}: expected metrics and tolerances, such as `objective: 2 %`")
     for metric, value in content.items():
         try:

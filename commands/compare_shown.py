@@ -8,13 +8,13 @@ from dataclasses import asdict
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from ..evaluation.run_difference import RunComparison
 from ..evaluation.suite.difference import SuiteComparison
-from .compare import RunComparison
 
 if TYPE_CHECKING:
     from ..evaluation.divergence import Difference, Moment
     from ..evaluation.regression import Change
-    from .compare import Side
+    from ..evaluation.run_difference import Side
 
 _COLUMNS_SHOWN = 6
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from .counterfactual import ReplayError, Source
+from .counterfactual_source import ReplayError, Source
 
 if TYPE_CHECKING:
     from ..agents.policy import SiteInfo
-    from ..sim.profiles.site_log import SiteLog, SiteLogFormat
+    from ..sim.profiles.site_format import SiteLogFormat
+    from ..sim.profiles.site_log import SiteLog
 
 
 def of_log(places: Sequence[Path], site_name: str, form: Path | None) -> Source:
@@ -66,7 +67,7 @@ def _format(path: Path | None) -> SiteLogFormat:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    from ..sim.profiles.site_log import SiteLogFormat
+    from ..sim.profiles.site_format import SiteLogFormat
 
     if path is None:
         return SiteLogFormat()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..evaluation.counterfactual import Gap, Stretch
-    from .counterfactual import Replayed
+    from .counterfactual_source import Replayed
 
 _SUMMARY_FILE, _STEPS_FILE = "counterfactual.json", "counterfactual.parquet"
 

@@ -9,7 +9,11 @@ from .header import RecordHeader
 from .model import Model, content_hash
 
 #: Keys of a scenario that say who takes part and how it is judged, not what happens to them.
-_NOT_THE_EXPERIMENT = {"policies", "baselines", "seeds", "audit", "limits", "title", "kind"}
+_NOT_THE_EXPERIMENT = {
+    *("name", "title", "kind", "audit"),
+    *("policies", "baselines", "seeds", "limits", "decision_rule"),
+}
+_JUDGING = ("limits", "decision_rule")
 _KEYS_SHOWN = 4
 
 
@@ -19,7 +23,7 @@ class Identity(Model):
     scenario: str
     """Its name."""
     experiment_sha256: str
-    """Of the resolved scenario without policies, seeds and limits: plant, weather, faults, clock."""
+    """Of the resolved scenario without policies, seeds, limits: plant, weather, faults, clock."""
     limits_sha256: str
     policy: str
     policy_sha256: str
@@ -39,7 +43,7 @@ def identity_of(header: RecordHeader) -> Identity:
     return Identity(
         scenario=header.scenario_name,
         experiment_sha256=content_hash(_experiment(header.scenario)),
-        limits_sha256=content_hash(header.scenario.get("limits")),
+        limits_sha256=content_hash([header.scenario.get(key) for key in _JUDGING]),
         policy=header.policy_name,
         policy_sha256=header.policy_hash,
         seed=header.seed,
@@ -81,8 +85,8 @@ def _unlike(a: Identity, b: Identity, keys: tuple[str, ...]) -> Iterator[str]:
     for what, unit in (("start_utc", ""), ("duration_s", " s"), ("control_period_s", " s")):
         one, other = getattr(a, what), getattr(b, what)
         if one != other:
-            shown = (f"{x:g}{unit}" if isinstance(x, float) else x for x in (one, other))
-            yield f"{what.rpartition('_')[0].replace('_', ' ')} ({', '.join(shown)})"
+            values = [f"{x:g}{unit}" if isinstance(x, float) else str(x) for x in (one, other)]
+            yield f"{what.rpartition('_')[0].replace('_', ' ')} ({', '.join(values)})"
     same_weather = a.experiment_sha256 == b.experiment_sha256 and a.seed == b.seed
     if same_weather and a.profiles_sha256 != b.profiles_sha256:
         yield "profiles, though scenario and seed are the same"

@@ -50,7 +50,8 @@ class MetricChange:
         metric: its id.
         before: mean of A's values over the scenarios.
         interval: mean of the differences B − A, with its interval; without one where the pairs are
-            too few, and then the mean itself is held.
+            too few, and then the mean itself is held. Runs that were not completed in both suites
+            are left out, for they measured less; their verdicts tell.
         allowed: by how much it may get worse; None where the metric is not held.
 
     """
@@ -129,7 +130,10 @@ class SuiteComparison:
                 allowed = format_quantity(metric.allowed, unit)
                 known = metric.interval.known
                 at_least = "by at least" if known else "in the mean by"
-                yield f"{metric.policy}, {metric.metric}: worse {at_least} {worse}, allowed: {allowed}"
+                yield (
+                    f"{metric.policy}, {metric.metric}: worse {at_least} {worse}, "
+                    f"allowed: {allowed}"
+                )
 
 
 def compare_suites(a: Path, b: Path, allowances: Allowances) -> SuiteComparison:
@@ -212,6 +216,8 @@ def _metric(
     before: dict[str, list[float]] = {}
     apart: dict[str, list[float]] = {}
     for one, other in pairs:
+        if not one.status == other.status == "completed":
+            continue
         x, y = _value(one.measurements, entry.id), _value(other.measurements, entry.id)
         if x is not None and y is not None:
             before.setdefault(one.cell.stratum, []).append(x)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from .config import LogFormat
 from .findings import ProfileError
 
-
 _Read = TypeVar("_Read")
 
 
@@ -120,9 +119,7 @@ def _csv_header(path: Path, log: LogFormat) -> list[str]:
         raise ProfileError(path, "is empty", "export it again") from None
 
 
-def _read_csv(
-    path: Path, columns: Sequence[str], log: LogFormat, texts: Sequence[str]
-) -> Table:
+def _read_csv(path: Path, columns: Sequence[str], log: LogFormat, texts: Sequence[str]) -> Table:
     import pandas as pd
 
     wanted = list(dict.fromkeys([log.time_column, *columns, *texts]))

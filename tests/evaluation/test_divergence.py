@@ -185,7 +185,7 @@ def test_the_first_difference_is_the_one_that_a_search_row_by_row_finds(data: An
     expected = None
     for row in range(rows):
         for name, (a, b) in columns.items():
-            both_nan = a[row] != a[row] and b[row] != b[row]  # noqa: PLR0124 - NaN
+            both_nan = a[row] != a[row] and b[row] != b[row]
             if expected is None and a[row] != b[row] and not both_nan:
                 expected = (row * S, name)
     got = None if found.first is None else (found.first.t_sim_us, found.first.first.column)

@@ -28,7 +28,8 @@ from wattbench.sim import plant as plants
 from wattbench.sim.edge.meter import METER_FIELDS, POWER_TOTAL
 from wattbench.sim.points import Actuator
 from wattbench.sim.profiles.findings import ProfileError
-from wattbench.sim.profiles.site_log import Command, SiteLog, SiteLogFormat, read_site_log
+from wattbench.sim.profiles.site_format import SiteLogFormat
+from wattbench.sim.profiles.site_log import Command, SiteLog, read_site_log
 
 SITE = """
 plant:
