@@ -278,6 +278,91 @@ def report(
 
 
 @app.command()
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="A [B]", help="Two runs, two suites, or one run with --golden."),
+    ],
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC=VALUE",
+            help="How much worse a metric may get: 5%, '20 Wh', or a number. Repeatable. "
+            "Metrics that are not named are then not held.",
+        ),
+    ] = None,
+    tolerances: Annotated[
+        Path | None, typer.Option(help="YAML file of metrics and tolerances.")
+    ] = None,
+    trace_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Values of a trace differ beyond this, absolute plus relative; default: 0, with "
+            "--golden 1e-9.",
+        ),
+    ] = None,
+    golden: Annotated[
+        Path | None, typer.Option(help="Folder of a golden trace that the run must not leave.")
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Keep the run as golden, in place of what was there.")
+    ] = False,
+    every: Annotated[
+        int | None,
+        typer.Option(min=1, max=3600, help="With --update: keep one row of so many; default: 1."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two runs or two suites; tell where traces part; exit 1 on a regression."""
+    from .commands.compare import CompareOptions
+    from .commands.compare import compare as compare_folders
+
+    options = CompareOptions(
+        tuple(folders), tuple(tolerance or ()), tolerances, trace_tolerance, golden, update, every
+    )
+    raise typer.Exit(compare_folders(options, as_json=as_json))
+
+
+@app.command("replay")
+def replay_policy(
+    policy: Annotated[
+        str,
+        typer.Option(help="A policy or baseline of the scenario, a kind of policy, or a .onnx."),
+    ],
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="Folder of a record.", show_default=False)
+    ] = None,
+    log: Annotated[
+        list[Path] | None,
+        typer.Option(help="Your own log instead of a run: a folder or a file. Repeatable."),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="With --log: the scenario that describes the loads.")
+    ] = None,
+    log_format: Annotated[
+        Path | None,
+        typer.Option("--format", help="With --log: YAML with its columns, unit, sign, stamps."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write summary and all steps to this folder.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was measured in a run to another policy: what it would have decided there.
+
+    Counterfactual, open loop: nothing is simulated again. To play a run's devices from its tape,
+    see `wattbench run --replay`.
+    """
+    from .commands.counterfactual import ReplayOptions
+    from .commands.counterfactual import replay as show_to
+
+    options = ReplayOptions(policy, run, tuple(log or ()), site, log_format, out)
+    raise typer.Exit(show_to(options, as_json_text=as_json))
+
+
+@app.command()
 def audit(
     scenarios: Annotated[
         list[str] | None,

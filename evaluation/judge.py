@@ -101,7 +101,7 @@ def judge(folder: Path) -> Judgement:
 
     """
     record = read_record(folder)
-    problems = _damage(record)
+    problems = damage(record)
     measurements = dict.fromkeys(METRICS, math.nan) if problems else measure(record)
     warnings = () if problems else tuple(_differences(record, measurements))
     return _judged(record.folder, record.header, measurements, problems, warnings)
@@ -169,7 +169,7 @@ def store_judgement(judgement: Judgement) -> None:
     replace_text(judgement.folder / "measurements.json", json_text(content))
 
 
-def _damage(record: Record) -> list[str]:
+def damage(record: Record) -> list[str]:
     """Say which files are not those that were written."""
     folder, header = record.folder, record.header
     if not record.intact:
