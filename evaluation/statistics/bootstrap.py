@@ -98,7 +98,7 @@ def reduction_interval(policy: Samples, baseline: Samples, level: float = 0.95) 
     mean over the strata. The ratio of sums is what a site gains over many days: the mean of the
     pairs' own ratios would give a day with next to no export the weight of a full one. Strata count
     alike, so that a large site does not decide for the others. Both sums 0: 0. Only the baseline's
-    0: infinite, and without an interval; single draws of that kind count as −∞ or ∞.
+    0: −∞ for a policy above it, ∞ for one below, as for single draws.
 
     The statistic and `compare.reduction` of the sums are the same.
     """
@@ -245,8 +245,8 @@ def _interval(
     varying: Sequence[int],
 ) -> Interval:
     """Return the interval; ``varying`` are the pairs of the strata in which pairs differ."""
-    if not math.isfinite(estimate) or np.isnan(draws).any():
-        return _without(samples, estimate, level, "a baseline of 0 has no share")
+    if math.isnan(estimate) or np.isnan(draws).any():
+        return _without(samples, estimate, level, "shares of ∞ and −∞ have no mean")
     fewest = min(samples, key=lambda key: len(samples[key]))
     if len(samples[fewest]) < MIN_PAIRS:
         why = f"{fewest} has {len(samples[fewest])} pairs, fewer than {MIN_PAIRS}"

@@ -118,7 +118,7 @@ def test_the_statistic_is_the_reduction_of_the_sums(pairs):
     expected = reduction(float(x.sum()), float(b.sum()))
     found = reduction_interval({"a": x}, {"a": b}).estimate
     if math.isnan(expected):
-        assert not math.isfinite(found)
+        assert math.isinf(found)
     else:
         assert found == pytest.approx(expected, rel=1e-9)
 
@@ -185,8 +185,11 @@ def test_too_few_pairs_have_no_interval():
 
 def test_a_baseline_of_zero_has_no_share():
     found = reduction_interval({"a": np.full(5, 1.0)}, {"a": np.zeros(5)})
-    assert not math.isfinite(found.estimate)
-    assert not found.known
+    assert (found.low, found.estimate, found.high) == (-math.inf,) * 3
+    gone = {"a": np.full(5, 1.0), "b": np.full(5, -1.0)}
+    found = reduction_interval(gone, {"a": np.zeros(5), "b": np.zeros(5)})
+    assert math.isnan(found.estimate)
+    assert found.reason == "shares of ∞ and −∞ have no mean"
     assert reductions(np.array([0.0, 1, -1]), np.zeros(3)).tolist() == [0, -math.inf, math.inf]
     # In some draws the baseline is 0 throughout: no lower end.
     policy, baseline = np.full(5, 1.0), np.array([0.0, 0, 0, 0, 10])

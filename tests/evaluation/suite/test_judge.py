@@ -207,10 +207,19 @@ def test_a_baseline_of_zero_has_no_share(tmp_path):
 
     limit = {"metric": "unserved_energy", "vs": "pi"}
     _, result = judged(tmp_path / "a", limit | {"max_ratio": 1.1}, values=values)
-    assert result.verdict is Verdict.ERROR
-    assert "max_increase" in result.reason
+    assert result.verdict is Verdict.FAIL
+    assert result.interval.estimate == math.inf
+    assert "bound max_increase" in result.reason
     _, result = judged(tmp_path / "b", limit | {"max_increase": 2}, values=values)
     assert result.verdict is Verdict.PASS
+
+    def once(label, stratum, seed):
+        own = 1.0 if (label, seed) == ("smith", 1) else 0.0
+        return energies(label, stratum, seed) | {"unserved_energy@1": own}
+
+    _, result = judged(tmp_path / "c", limit | {"max_ratio": 1.1}, values=once)
+    assert (result.verdict, result.further_seeds) == (Verdict.INCONCLUSIVE, None)
+    assert "bound max_increase" in result.reason
 
 
 def test_a_negative_baseline_asks_for_more_not_less(tmp_path):
