@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .show import EXIT_ABORTED, EXIT_ERROR, EXIT_USAGE
+from .show import EXIT_ABORTED, EXIT_ERROR
 
 if TYPE_CHECKING:
     from ..hil.bench import RunResult
@@ -136,8 +136,8 @@ def scenario_of_record(folder: Path) -> tuple[Scenario, int]:
     """
     from pydantic import ValidationError
 
-    from ..evaluation.record import RecordError
     from ..evaluation.reading import read_record
+    from ..evaluation.record import RecordError
     from ..scenarios.model import Scenario
 
     header = read_record(folder).header

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ..files import first_line, replace_text
+from ..files import replace_text
 from ..model import json_text
 from ..verdict import ExitCode, Verdict, exit_code, roll_up, suite_exit_code
+from .brackets import read_brackets
 from .intervals import comparisons, judge_interval_limit, rates
 from .judgement import IntervalLimitResult, SuiteJudgement
 from .limits import IntervalLimitConfig
@@ -19,7 +19,6 @@ from .pairs import SuiteRuns
 from .results import Cell, RunRow, read_identity, read_rows
 
 SUMMARY_FILE: Final = "summary.json"
-BRACKET_FILE: Final = "bracket.json"
 SCHEMA_VERSION: Final = 1
 
 _OF_STATUS: Final = {"aborted": Verdict.ABORTED, "error": Verdict.ERROR}
@@ -51,12 +50,13 @@ def judge_suite(folder: Path) -> SuiteJudgement:
         judge_interval_limit(limit, name, runs) for limit in limits for name in runs.policies
     )
     compared = tuple(comparisons(runs))
-    brackets, unread = _brackets(folder, identity.plan)
+    brackets, unread = read_brackets(folder, rows)
+    problems += unread
     verdicts = [*_verdicts(rows), *(result.verdict for result in found)]
     verdicts += [Verdict.ERROR] * bool(problems) + [Verdict.INCONCLUSIVE] * bool(missing)
     if missing:
         warnings.append(_missing(missing, identity.plan))
-    warnings += _left_out(compared) + unread
+    warnings += _left_out(compared)
     return SuiteJudgement(
         folder,
         identity,
@@ -160,24 +160,6 @@ def _limits(suite: Mapping[str, Any]) -> tuple[list[IntervalLimitConfig], list[s
             what = f"{place}: {first['msg']}" if place else first["msg"]
             problems.append(f"interval limit {number} cannot be read: {what}")
     return limits, problems
-
-
-def _brackets(folder: Path, plan: Sequence[Cell]) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
-    """Return per stratum the first ``bracket.json`` of its runs, and those that cannot be read."""
-    found: dict[str, Mapping[str, Any]] = {}
-    warnings = []
-    for cell in plan:
-        path = folder / cell.folder / BRACKET_FILE
-        if cell.baseline or cell.stratum in found or not path.is_file():
-            continue
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(content, dict):
-                raise ValueError("it holds no mapping")
-            found[cell.stratum] = content
-        except (OSError, ValueError) as error:
-            warnings.append(f"cannot read {path}: {first_line(error)}")
-    return found, warnings
 
 
 def _missing(missing: Sequence[Cell], plan: Sequence[Cell]) -> str:

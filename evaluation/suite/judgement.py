@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..bracket import Bracket
 from ..statistics import Interval
 from ..verdict import ExitCode, Verdict
 from .results import Cell, RunRow, SuiteIdentity
@@ -118,7 +119,7 @@ class SuiteJudgement:
         interval_limits: every interval limit, for every judged policy.
         comparisons: policies against baselines.
         rates: of events that must not happen.
-        brackets: per stratum, the contents of a `bracket.json` of its first seed.
+        brackets: per stratum, that of every judged policy's run on the first seed.
         problems: what makes the suite worthless as evidence; each is an ERROR.
         warnings: what a reader should know.
 
@@ -133,7 +134,7 @@ class SuiteJudgement:
     interval_limits: tuple[IntervalLimitResult, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     rates: tuple[Rate, ...] = ()
-    brackets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    brackets: Mapping[str, tuple[Bracket, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -183,6 +184,10 @@ class SuiteJudgement:
             "interval_limits": [result.as_dict() for result in self.interval_limits],
             "comparisons": [comparison.as_dict() for comparison in self.comparisons],
             "rates": [rate.as_dict() for rate in self.rates],
+            "brackets": {
+                stratum: [{**one.model_dump(mode="json"), **one.figures()} for one in found]
+                for stratum, found in self.brackets.items()
+            },
             "problems": list(self.problems),
             "warnings": list(self.warnings),
             "runs": [_row(row) for row in self.rows],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def row_of(cell: Cell, measurements: Mapping[str, float | None], **changes: Any)
         "measurements": dict(measurements),
         "duration_s": 3600.0,
         "elapsed_s": 0.25,
-        "trace_sha256": None,
+        "trace_sha256": hashlib.sha256(cell.folder.encode()).hexdigest(),
     }
     return RunRow(**values | changes)
 

@@ -7,9 +7,10 @@ import math
 
 import pytest
 
+from wattbench.evaluation.bracket import Bracket, write_bracket
 from wattbench.evaluation.files import RecordError
 from wattbench.evaluation.suite.judge import judge_suite, store_suite
-from wattbench.evaluation.suite.results import RESULTS_FILE, append_row
+from wattbench.evaluation.suite.results import RESULTS_FILE, append_row, read_rows
 from wattbench.evaluation.verdict import ExitCode, Verdict
 
 from .folders import energies, make_suite, plan_of, row_of
@@ -341,15 +342,51 @@ def test_rates_of_what_never_happened(tmp_path):
     assert "if each is an event of its own" in rate.text
 
 
-def test_brackets_of_the_first_seeds(tmp_path):
+def a_bracket(folder, stratum, seed, **changes):
+    """Write a bracket into the folder of smith's run, which has the row's trace hash."""
+    (row,) = (
+        r for r in read_rows(folder)
+        if (r.cell.stratum, r.cell.policy, r.cell.seed) == (stratum, "smith", seed)
+    )  # fmt: skip
+    place = folder / row.cell.folder
+    place.mkdir(parents=True, exist_ok=True)
+    given = {"zero": 900.0, "smith": 300.0, "bound": 200.0}
+    content = {"trace_sha256": row.trace_sha256, "policy": "smith", "objective_wh": given}
+    write_bracket(place, Bracket(**{**content, **changes}))
+    return place
+
+
+def test_brackets_are_those_of_the_first_seeds(tmp_path):
     folder = make_suite(tmp_path)
-    for name, text in (("one/smith-seed1", '{"gap": 1}'), ("two/smith-seed1", "{")):
-        (folder / "runs" / name).mkdir(parents=True)
-        (folder / "runs" / name / "bracket.json").write_text(text)
+    a_bracket(folder, "one", 1)
+    a_bracket(folder, "one", 2, objective_wh={"smith": 1.0})
     judgement = judge_suite(folder)
-    assert judgement.brackets == {"one": {"gap": 1}}
+    (bracket,) = judgement.brackets["one"]
+    assert bracket.score("smith") == pytest.approx(100 * 600 / 700)
     assert judgement.verdict is Verdict.PASS
-    assert "two/smith-seed1/bracket.json" in judgement.warnings[0]
+    assert judgement.as_dict()["brackets"]["one"][0]["gap_wh"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"objective_wh": {"smith": 100.0, "bound": 200.0}}, "is below the bound"),
+        ({"trace_sha256": "00" * 32}, "belongs to another run"),
+    ],
+)
+def test_a_bracket_that_cannot_be_is_an_error(tmp_path, changes, said):
+    folder = make_suite(tmp_path)
+    a_bracket(folder, "one", 1, **changes)
+    judgement = judge_suite(folder)
+    assert said in judgement.problems[0]
+    assert (judgement.verdict, judgement.exit_code) == (Verdict.ERROR, ExitCode.ERROR)
+
+
+def test_a_bracket_that_was_changed_is_an_error(tmp_path):
+    folder = make_suite(tmp_path)
+    path = a_bracket(folder, "two", 1) / "bracket.json"
+    path.write_text(path.read_text().replace("900", "901"))
+    assert "was changed" in judge_suite(folder).problems[0]
 
 
 def test_a_folder_that_is_no_suites(tmp_path):

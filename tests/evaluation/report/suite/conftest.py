@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wattbench.evaluation.bracket import Bracket
+from wattbench.evaluation.statistics import Interval
 from wattbench.evaluation.suite.judgement import (
     Comparison,
-    Interval,
     IntervalLimitResult,
     Rate,
     SuiteJudgement,
@@ -65,6 +66,11 @@ def make_row(cell: Cell, rng: np.random.Generator, verdict: str | None = "PASS")
         elapsed_s=0.4,
         trace_sha256="ab" * 32,
     )
+
+
+def bracket_of(**content: Any) -> Bracket:
+    """Return a bracket of some run."""
+    return Bracket(**{"trace_sha256": "ab" * 32, **content})
 
 
 def make_suite(
@@ -126,14 +132,16 @@ def make_suite(
         for policy in judged
     )  # fmt: skip
     brackets = {
-        name: {
-            "policy": judged[0],
-            "tuned_pi": "pi-tuned",
-            "objective_wh": {"zero": 5000.0, "pi-tuned": 940.0, judged[0]: 800.0,
-                             "replayed optimum": 90.0, "bound": 59.0},
-            "score": {judged[0]: 85.0},
-            "lifted": {"dead_time": 500.0},
-        }
+        name: (
+            bracket_of(
+                policy=judged[0],
+                tuned_pi="pi-tuned",
+                objective_wh={"zero": 5000.0, "pi-tuned": 940.0, judged[0]: 800.0,
+                              "replayed optimum": 90.0, "bound": 59.0},
+                lifted={"dead_time": 500.0},
+                lifted_how={"dead_time": "lifted: no delay"},
+            ),
+        )
         for name in names
     }  # fmt: skip
     fields: dict[str, Any] = {
