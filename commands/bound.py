@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .show import EXIT_ABORTED, EXIT_ERROR, EXIT_USAGE
+from .show import EXIT_ABORTED, EXIT_ERROR
 
 if TYPE_CHECKING:
     from ..hil.bench import RunResult
@@ -136,8 +136,8 @@ def scenario_of_record(folder: Path) -> tuple[Scenario, int]:
     """
     from pydantic import ValidationError
 
-    from ..evaluation.record import RecordError
     from ..evaluation.reading import read_record
+    from ..evaluation.record import RecordError
     from ..scenarios.model import Scenario
 
     header = read_record(folder).header
@@ -148,7 +148,9 @@ def scenario_of_record(folder: Path) -> tuple[Scenario, int]:
     except ValidationError as problem:
         first = problem.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise RecordError(f"{folder}: its scenario is not valid here: {where}: {first['msg']}") from None
+        raise RecordError(
+            f"{folder}: its scenario is not valid here: {where}: {first['msg']}"
+        ) from None
 
 
 def _bracket(scenario: Scenario, seed: int) -> Bracket:
@@ -160,8 +162,9 @@ def _bracket(scenario: Scenario, seed: int) -> Bracket:
     with shown() as progress, tempfile.TemporaryDirectory(prefix="wattbench-") as folder:
         progress.note(f"{scenario.name} · bound · seed {seed}")
         found = bound_of(scenario, seed)
-        replayed = _objective(replay_of(scenario, seed, found, Path(folder), progress))
-        zero = _objective(run_alone(scenario, seed, ZeroConfig(), Path(folder), progress))
+        folders = Path(folder, "replay"), Path(folder, "zero")
+        replayed = _objective(replay_of(scenario, seed, found, folders[0], progress))
+        zero = _objective(run_alone(scenario, seed, ZeroConfig(), folders[1], progress))
     return Bracket(seed, zero, replayed, found)
 
 

@@ -78,13 +78,13 @@ def make_schedule(
     acts = min(math.ceil(can.acts_s), can.seconds - 1)
     wanted_w[:acts] = wanted_w[acts]
     moves = np.flatnonzero(np.abs(np.diff(slow_w, axis=1)).max(axis=0, initial=0.0)) + 1
-    starts = _few_steps(wanted_w, weights, changes, most_w / _LEVELS, edge, moves)
+    starts = _few_steps(wanted_w, weights, changes, most_w / _LEVELS, edge, moves, acts)
     spreader = Spreader(config, can, cut, solution.x[model.heat], scale)
     quantile = 1.0 / (1.0 + weights.import_weight)
     period_us, lead_s = round(timing.control_period_s * 1e6), _lead_s(config, edge, timing)
     rows: dict[int, list[float]] = {}
     for first, end in zip(starts.tolist(), [*starts[1:].tolist(), can.seconds], strict=True):
-        tick = max(round((first - lead_s) * 1e6 / period_us), 0)
+        tick = max(math.floor((first - lead_s) * 1e6 / period_us + 0.5), 0)
         level_w = float(np.quantile(wanted_w[first:end], quantile))
         loads_w = spreader.spread(level_w, first, end)
         rows[tick * period_us] = [*loads_w, *slow_w[:, first].tolist()]
@@ -182,10 +182,12 @@ def _few_steps(
     step_w: float,
     edge: EdgeConfig,
     moves: Numbers,
+    acts: int,
 ) -> Numbers:
     """Return when a new level begins, the first at 0, so that any sliding minute keeps the budget.
 
-    ``moves`` are seconds at which another device changes anyway: then a change is free.
+    ``moves`` are seconds at which another device changes anyway: then a change is free. What begins
+    before ``acts`` cannot act earlier than that.
     """
     from scipy.ndimage import maximum_filter1d
 
@@ -202,7 +204,7 @@ def _few_steps(
         changed[1:] = np.diff(path) != 0.0
         changed[0] = True
         changed[moves] = True
-        kept = _repaired(np.flatnonzero(changed), changes, edge, moves)
+        kept = _repaired(np.flatnonzero(changed), changes, edge, moves, acts)
         held_w = path[kept][np.searchsorted(kept, np.arange(seconds), side="right") - 1]
         gap_w = wanted_w - held_w
         cost = float(np.maximum(gap_w, weights.import_weight * -gap_w).sum())
@@ -216,7 +218,9 @@ def _few_steps(
     return best
 
 
-def _repaired(starts: Numbers, changes: int, edge: EdgeConfig, moves: Numbers) -> Numbers:
+def _repaired(
+    starts: Numbers, changes: int, edge: EdgeConfig, moves: Numbers, acts: int
+) -> Numbers:
     """Leave out starts until every sliding minute and the coordinator's table have room."""
     fixed = set(moves.tolist())
     entries = max(edge.mesh.broadcast_table_entries - _FOR_REFRESHES, 1)
@@ -226,7 +230,7 @@ def _repaired(starts: Numbers, changes: int, edge: EdgeConfig, moves: Numbers) -
         full = [
             length
             for length, most in limits
-            if sum(start - other < length for other in kept[-most:]) >= most
+            if sum(start - max(other, acts) < length for other in kept[-most:]) >= most
         ]
         if not full:
             kept.append(start)
