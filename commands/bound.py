@@ -162,8 +162,9 @@ def _bracket(scenario: Scenario, seed: int) -> Bracket:
     with shown() as progress, tempfile.TemporaryDirectory(prefix="wattbench-") as folder:
         progress.note(f"{scenario.name} · bound · seed {seed}")
         found = bound_of(scenario, seed)
-        replayed = _objective(replay_of(scenario, seed, found, Path(folder), progress))
-        zero = _objective(run_alone(scenario, seed, ZeroConfig(), Path(folder), progress))
+        folders = Path(folder, "replay"), Path(folder, "zero")
+        replayed = _objective(replay_of(scenario, seed, found, folders[0], progress))
+        zero = _objective(run_alone(scenario, seed, ZeroConfig(), folders[1], progress))
     return Bracket(seed, zero, replayed, found)
 
 
@@ -182,7 +183,9 @@ def _lines(brackets: Sequence[Bracket]) -> list[str]:
     def energy(value_wh: float | None) -> str:
         return "–" if value_wh is None else format_quantity(value_wh, "Wh")
 
-    rows = [("seed", "J of zero", "replayed optimum", "bound in budget", "bound")]
+    rows: list[tuple[str, ...]] = [
+        ("seed", "J of zero", "replayed optimum", "bound in budget", "bound")
+    ]
     for one in brackets:
         found = one.bound
         values = one.zero_wh, one.replay_wh, found.with_budget_wh, found.objective_wh

@@ -36,8 +36,8 @@ Numbers = NDArray[np.int64]
 _LEVELS: Final = 128
 _ROUNDS: Final = 40
 _MINUTE_S: Final = 60.0
-_SLOT_S: Final = 300
-"""Chargers and a commanded battery get a new set-point this often."""
+_SLOT_S: Final = 60
+"""Chargers and a commanded battery get a new set-point this often, or as often as they may."""
 _FOR_REFRESHES: Final = 2
 """Entries of the coordinator's table that changes leave free."""
 
@@ -78,13 +78,13 @@ def make_schedule(
     acts = min(math.ceil(can.acts_s), can.seconds - 1)
     wanted_w[:acts] = wanted_w[acts]
     moves = np.flatnonzero(np.abs(np.diff(slow_w, axis=1)).max(axis=0, initial=0.0)) + 1
-    starts = _few_steps(wanted_w, weights, changes, most_w / _LEVELS, edge, moves)
+    starts = _few_steps(wanted_w, weights, changes, most_w / _LEVELS, edge, moves, acts)
     spreader = Spreader(config, can, cut, solution.x[model.heat], scale)
     quantile = 1.0 / (1.0 + weights.import_weight)
     period_us, lead_s = round(timing.control_period_s * 1e6), _lead_s(config, edge, timing)
     rows: dict[int, list[float]] = {}
     for first, end in zip(starts.tolist(), [*starts[1:].tolist(), can.seconds], strict=True):
-        tick = max(round((first - lead_s) * 1e6 / period_us), 0)
+        tick = max(math.floor((first - lead_s) * 1e6 / period_us + 0.5), 0)
         level_w = float(np.quantile(wanted_w[first:end], quantile))
         loads_w = spreader.spread(level_w, first, end)
         rows[tick * period_us] = [*loads_w, *slow_w[:, first].tolist()]
@@ -153,18 +153,20 @@ def _slow(
         per_block[where] = solution.x[columns]
         held = np.maximum(np.bincount(block_of[inside], minlength=len(per_block)), 1)
         power_w[inside] = (per_block * 3600.0 / held)[block_of[inside]]
-        row = _amperes(power_w, unit, stay.first_s, stay.end_s)
+        least_s = max(unit.min_on_s, unit.min_off_s, 1.0)
+        slot_s = math.ceil(least_s / _SLOT_S) * _SLOT_S
+        row = _amperes(power_w, unit, stay.first_s, stay.end_s, slot_s)
         setpoint_w[others.index(unit)] += row
         taken_w += np.where(np.cumsum(row) <= stay.wanted_wh * 3600.0, row, 0.0)
     return setpoint_w, taken_w
 
 
-def _amperes(power_w: Floats, unit: Actuator, first_s: int, end_s: int) -> Floats:
+def _amperes(power_w: Floats, unit: Actuator, first_s: int, end_s: int, slot_s: int) -> Floats:
     """Return a charger's set-points over one stay: whole amperes, slot by slot."""
     row = np.zeros_like(power_w)
     carry_j = 0.0
-    for first in range(first_s // _SLOT_S * _SLOT_S, end_s, _SLOT_S):
-        slot = slice(max(first, first_s), min(first + _SLOT_S, end_s))
+    for first in range(first_s // slot_s * slot_s, end_s, slot_s):
+        slot = slice(max(first, first_s), min(first + slot_s, end_s))
         length_s = slot.stop - slot.start
         due_j = float(power_w[slot].sum()) + carry_j
         level_w = round(due_j / length_s / unit.resolution_w) * unit.resolution_w
@@ -182,10 +184,12 @@ def _few_steps(
     step_w: float,
     edge: EdgeConfig,
     moves: Numbers,
+    acts: int,
 ) -> Numbers:
     """Return when a new level begins, the first at 0, so that any sliding minute keeps the budget.
 
-    ``moves`` are seconds at which another device changes anyway: then a change is free.
+    ``moves`` are seconds at which another device changes anyway: then a change is free. What begins
+    before ``acts`` cannot act earlier than that.
     """
     from scipy.ndimage import maximum_filter1d
 
@@ -202,7 +206,7 @@ def _few_steps(
         changed[1:] = np.diff(path) != 0.0
         changed[0] = True
         changed[moves] = True
-        kept = _repaired(np.flatnonzero(changed), changes, edge, moves)
+        kept = _repaired(np.flatnonzero(changed), changes, edge, moves, acts)
         held_w = path[kept][np.searchsorted(kept, np.arange(seconds), side="right") - 1]
         gap_w = wanted_w - held_w
         cost = float(np.maximum(gap_w, weights.import_weight * -gap_w).sum())
@@ -216,7 +220,9 @@ def _few_steps(
     return best
 
 
-def _repaired(starts: Numbers, changes: int, edge: EdgeConfig, moves: Numbers) -> Numbers:
+def _repaired(
+    starts: Numbers, changes: int, edge: EdgeConfig, moves: Numbers, acts: int
+) -> Numbers:
     """Leave out starts until every sliding minute and the coordinator's table have room."""
     fixed = set(moves.tolist())
     entries = max(edge.mesh.broadcast_table_entries - _FOR_REFRESHES, 1)
@@ -226,7 +232,7 @@ def _repaired(starts: Numbers, changes: int, edge: EdgeConfig, moves: Numbers) -
         full = [
             length
             for length, most in limits
-            if sum(start - other < length for other in kept[-most:]) >= most
+            if sum(start - max(other, acts) < length for other in kept[-most:]) >= most
         ]
         if not full:
             kept.append(start)

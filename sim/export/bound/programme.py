@@ -39,6 +39,7 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 H: Final = 1.0 / 3600.0
+_MIDDLE_COST: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,8 @@ def build(
         [lp.add_columns(0.0, 0.0, cut.sums(row) * H, count) for row in can.load_w], dtype=np.int64
     ).reshape(len(config.loads), count)
     lp.put(balance, heat, 1.0)
+    if margin_k > 0.0 and can.sessions:
+        _keep_in_the_middle(lp, cut.sums(can.load_w.sum(axis=0)) * H, heat)
     stored_wh = 0.0
     ends: list[int] = []
     most_back = 0.0
@@ -154,6 +157,19 @@ def build(
     charge, where, missing = _cars(lp, can, weights, cut, balance)
     sides = balance, fitting, (below, above), under, over
     return Model(lp, constant + missing, fixed, *sides, heat, battery, charge, where)
+
+
+def _keep_in_the_middle(lp: Programme, most_wh: Floats, heat: Numbers) -> None:
+    """For a plan: loads at half power where it does not matter otherwise.
+
+    Cars are slow to follow, loads are quick: these should have room in both directions.
+    """
+    count = len(most_wh)
+    away = [lp.add_columns(_MIDDLE_COST, 0.0, most_wh, count) for _ in range(2)]
+    rows = lp.add_rows(most_wh / 2.0, most_wh / 2.0, count)
+    lp.put(rows, heat, 1.0)
+    lp.put(rows, away[0], 1.0)
+    lp.put(rows, away[1], -1.0)
 
 
 def _tank(
