@@ -257,6 +257,26 @@ def tune(
 
 
 @app.command()
+def bound(
+    scenario: Annotated[
+        str,
+        typer.Argument(help="A scenario file, a name in the library, or the folder of a run."),
+    ],
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(min=0, max=2**53, help="Seed instead of the scenario's. Repeatable."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what no policy can beat in a scenario, and what a plan made with foresight reaches."""
+    from .commands.bound import BoundOptions
+    from .commands.bound import bound as bound_scenario
+
+    options = BoundOptions(scenario, tuple(dict.fromkeys(seed or ())))
+    raise typer.Exit(bound_scenario(options, as_json=as_json))
+
+
+@app.command()
 def emulate(
     rig: Annotated[str, typer.Argument(help="A rig file, or a shipped rig (export, zoo).")],
     scenario: Annotated[
