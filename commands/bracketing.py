@@ -51,7 +51,7 @@ def write_bracket(folder: Path, scenario: Scenario, rig: RigSetup | None = None)
     """Write ``bracket.json`` into a judged run's folder and return it.
 
     Args:
-        folder: the record; what was not completed has no bracket, and None is returned.
+        folder: the record; None is returned for one that was not completed.
         scenario: as it ran, overrides included; the record's policy is among its policies.
         rig: on which it ran; None: `direct`.
 
@@ -77,7 +77,7 @@ def bracket_for_suite(folder: Path, scenario: Scenario) -> Bracket | None:
 
 
 def bracket_of(scenario: Scenario, record: Record, rig: RigSetup | None = None) -> Bracket:
-    """Return the bracket of a completed run; runs what is not known yet.
+    """Return the bracket of a completed run that has a J; runs what is not known yet.
 
     What cannot be had is left out and told in the bracket's warnings.
 
@@ -87,18 +87,19 @@ def bracket_of(scenario: Scenario, record: Record, rig: RigSetup | None = None) 
     """
     from ..evaluation.bracket import Bracket
 
-    header, own = record.header, _own(record)
+    header, own_wh = record.header, _own(record)
+    assert own_wh is not None
     policy = next(p for p in scenario.policies if p.label == header.policy_name)
     pi = _tuned_pi(scenario)
     name = _name_of(policy, pi)
     common: dict[str, Any] = {"trace_sha256": header.trace_sha256, "policy": name}
     reason = _why_none(record, rig)
     if reason:
-        return Bracket(**common, objective_wh={name: own}, no_bracket=reason)
+        return Bracket(**common, objective_wh={name: own_wh}, no_bracket=reason)
     found = _Found()
     if pi.label != TUNED_PI:
         found.notes.append("no tuned parameters of the PI are shipped: it runs with its defaults")
-    found.add(name, own or 0.0, record.stored_measurements.get(CHANGES) or 0.0)
+    found.add(name, own_wh, record.stored_measurements.get(CHANGES) or 0.0)
     _add_baselines(found, scenario, record, pi, rig)
     _add_bound(found, scenario, record)
     if name != "zero":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 OBJECTIVE: Final = "objective@1"
 CHANGES: Final = "command_changes_per_min_worst@1"
 _KEPT: Final = 4096
+_ROOT: Final = Path(__file__).resolve().parents[1]
 _ROOMS: Final = ("sim", "agents", "hil", "evaluation/metrics")
 """Whose code decides what a run measures."""
 
@@ -60,7 +62,10 @@ def measure_policies(
         KeyboardInterrupt: a signal ended a run.
 
     """
-    places = {policy.label: _place(scenario, (policy,), seed, rig) for policy in policies}
+    places = {
+        policy.label: _place(scenario, (policy,), seed, rig, _foreign_code(policy))
+        for policy in policies
+    }
     found = {label: _read(place) for label, place in places.items()}
     missing = [policy for policy in policies if found[policy.label] is None]
     if missing:
@@ -170,13 +175,29 @@ def _rig_content(rig: RigSetup) -> Mapping[str, object]:
 @functools.cache
 def code_digest() -> str:
     """Return the SHA-256 of the code that decides what a run measures."""
-    root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for room in _ROOMS:
-        for path in sorted((root / room).rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        for path in sorted((_ROOT / room).rglob("*.py")):
+            digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _foreign_code(policy: PolicyConfig) -> list[str]:
+    """Return the digest of a policy's code if it is not among the package's.
+
+    For code without a file it is one that no other run has: nothing of it is found again.
+    """
+    from ..agents.policy import POLICIES
+
+    kind = POLICIES[str(type(policy).model_fields["kind"].default)]
+    try:
+        source = Path(inspect.getsourcefile(kind.factory) or "").resolve()
+        if any(source.is_relative_to(_ROOT / room) for room in _ROOMS):
+            return []
+        return [hashlib.sha256(source.read_bytes()).hexdigest()]
+    except (TypeError, OSError):
+        return [os.urandom(16).hex()]
 
 
 def _read(place: Path) -> Measured | None:

@@ -42,6 +42,8 @@ LEAST_RANGE: Final = 0.01
 """The bound must improve J of `zero` by this share of it, or a score would say nothing: n/a."""
 LEAST_WH: Final = 1.0
 """Regrets and improvements below this many Wh are nothing to take shares of."""
+LEAST_SHARE: Final = 0.01
+"""Smaller shares of a regret are not told in words."""
 TOLERANCE: Final = 1e-6
 TOLERANCE_WH: Final = 0.01
 """A J below the bound by no more than `TOLERANCE` of the bound plus this is rounding."""
@@ -195,6 +197,8 @@ class Bracket(Model):
         share = self.share(restriction)
         if share is None:
             return f"{what}: {change}; there is next to no regret to take a share of"
+        if abs(share) < LEAST_SHARE:
+            return f"{what}: next to none of the regret ({change})"
         told = f"{what}: {100 * share:.0f} % of the regret ({change})"
         if share < 0:
             return (

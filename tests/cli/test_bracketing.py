@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -160,6 +163,22 @@ def test_what_decides_a_result_decides_where_it_is_kept(scenario) -> None:
     assert place(name="other", title="other", limits=(), seeds=(7,), audit=None) == place()
 
 
+def test_results_of_a_policy_from_elsewhere_go_with_its_code(monkeypatch) -> None:
+    zero = POLICIES["zero"].config()
+    assert measuring._foreign_code(zero) == []
+
+    def build(config: Any, site: Any) -> Any:
+        raise NotImplementedError
+
+    kind = dataclasses.replace(POLICIES["zero"], factory=build)
+    monkeypatch.setitem(POLICIES, "zero", kind)
+    mine = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert measuring._foreign_code(zero) == [mine]
+    without_file = dataclasses.replace(kind, factory=functools.partial(build))
+    monkeypatch.setitem(POLICIES, "zero", without_file)
+    assert measuring._foreign_code(zero) != measuring._foreign_code(zero)
+
+
 def test_lifted_runs_meet_the_same_weather_household_and_tanks(scenario, tmp_path) -> None:
     smith = scenario.policies[0]
     free, freed, _ = without_rate_limit(scenario, smith)
@@ -266,8 +285,6 @@ def test_run_writes_it_and_a_breach_ends_with_code_5(file, tmp_path, monkeypatch
     original = bounding.bound_of
 
     def too_high(scenario: Scenario, seed: int) -> Any:
-        import dataclasses
-
         return dataclasses.replace(original(scenario, seed), objective_wh=1e6)
 
     monkeypatch.setattr(bounding, "bound_of", too_high)

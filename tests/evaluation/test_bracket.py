@@ -68,6 +68,8 @@ def test_shares_in_words_say_when_lifting_harms_or_leads_below_the_bound() -> No
     assert "below the bound, which holds with it" in found.explained("dead_time")
     assert "does worse without it" in found.explained("command_rate")
     assert found.explained("command_rate").startswith("command-rate limit: -20 % of the regret")
+    same = make(lifted={"dead_time": 250.1})
+    assert "next to none of the regret" in same.explained("dead_time")
     told = make(lifted={}, lifted_how={"command_rate": "not lifted: no such key"})
     assert told.explained("command_rate") == "command-rate limit: not lifted: no such key"
 
