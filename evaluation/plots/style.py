@@ -216,7 +216,8 @@ def draw_signed(axis: Axes, subject: Subject, times_s: Floats, power_w: Floats) 
             x, y_kw, 0.0, where=side, interpolate=True, label=name, hatch=hatch, linewidth=0,
             facecolor=(colours[name], 0.45), edgecolor=(colours[name], 0.9),
         )  # fmt: skip
-    axis.plot(x, y_kw, color=colours["text"], linewidth=0.5)
+    thinned = len(x_s) != len(times_s)  # then an outline would be black from edge to edge
+    axis.plot(x, y_kw, color=colours["text"], linewidth=0.15 if thinned else 0.5)
     axis.axhline(0.0, color=colours["muted"], linewidth=0.6)
 
 
