@@ -174,7 +174,9 @@ def _look(kind: str) -> dict[str, Any]:
 
 
 def legend(axis: Axes, columns: int = 6) -> None:
-    """Put a legend above the axes, right of its title."""
+    """Put a legend above the axes, right of its title, if anything on them has a name."""
+    if not axis.get_legend_handles_labels()[0]:
+        return
     axis.legend(
         loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=columns,
         borderaxespad=0.2, handlelength=1.8, columnspacing=1.2,
