@@ -74,8 +74,10 @@ class Scale:
 
 
 def amount(value: float | None, unit: str, like: float | None = None) -> str:
-    """Return a value with its unit; shares in %, with one decimal so that they compare."""
-    if unit != "1" or value is None or not math.isfinite(value):
+    """Return a value with its unit; shares in %, with one decimal so that they compare; ±∞."""
+    if value is not None and math.isinf(value):
+        return "∞" if value > 0 else "\u2212∞"
+    if unit != "1" or value is None or math.isnan(value):
         return fmt.quantity(value, unit, like)
     return f"{100 * value:.1f}\u202f%".replace("-", "\u2212")
 

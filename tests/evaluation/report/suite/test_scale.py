@@ -51,3 +51,4 @@ def test_shares_are_percent_with_one_decimal() -> None:
     assert amount(0.15, "1") == "15.0\u202f%"
     assert amount(math.nan, "1") == "–"
     assert amount(1500.0, "Wh") == "1.50\u202fkWh"
+    assert amount(-math.inf, "1") == "\u2212∞"
