@@ -109,7 +109,7 @@ def dead_time(subject: Subject) -> Figure:
 def _delays(subject: Subject) -> tuple[Floats, dict[str, Floats]]:
     """Return when commands were sent, µs, and after which time, s, each came about anywhere."""
     stream = subject.stream("commands")
-    if "sent_us" not in stream or "status" not in stream:
+    if not {"sent_us", "status", "kind"} <= set(stream):
         raise NothingToDrawError("no commands that were sent")
     sent_us = np.asarray(stream["sent_us"])
     rows = np.asarray(stream["status"]) == 0

@@ -174,7 +174,9 @@ def _look(kind: str) -> dict[str, Any]:
 
 
 def legend(axis: Axes, columns: int = 6) -> None:
-    """Put a legend above the axes, right of its title."""
+    """Put a legend above the axes, right of its title, if anything on them has a name."""
+    if not axis.get_legend_handles_labels()[0]:
+        return
     axis.legend(
         loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=columns,
         borderaxespad=0.2, handlelength=1.8, columnspacing=1.2,
@@ -216,7 +218,8 @@ def draw_signed(axis: Axes, subject: Subject, times_s: Floats, power_w: Floats) 
             x, y_kw, 0.0, where=side, interpolate=True, label=name, hatch=hatch, linewidth=0,
             facecolor=(colours[name], 0.45), edgecolor=(colours[name], 0.9),
         )  # fmt: skip
-    axis.plot(x, y_kw, color=colours["text"], linewidth=0.5)
+    thinned = len(x_s) != len(times_s)  # then an outline would be black from edge to edge
+    axis.plot(x, y_kw, color=colours["text"], linewidth=0.15 if thinned else 0.5)
     axis.axhline(0.0, color=colours["muted"], linewidth=0.6)
 
 

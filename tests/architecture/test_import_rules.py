@@ -44,7 +44,10 @@ ONLY_IN = {
 NOWHERE = {"torch"}
 
 #: Libraries too slow to import before it is known which command runs.
-HEAVY = ("pandas", "pyarrow", "pvlib", "numba", "scipy", "onnxruntime", "plotly", "pydantic")
+HEAVY = (
+    "highspy", "matplotlib", "numba", "onnxruntime", "optuna", "pandas", "plotly", "pvlib",
+    "pyarrow", "pydantic", "scipy",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

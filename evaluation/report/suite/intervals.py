@@ -16,6 +16,8 @@ _HOW = (
     "Dot: estimate; bar: its interval; upright line: {line}. Paired seeds: policy and baseline met "
     "the same weather and faults."
 )
+_MOST_SEEDS = 1000
+"""More than this are not counted."""
 _EVEN = 0.5
 """Probability of improvement of a policy that is as good as the baseline."""
 
@@ -27,9 +29,9 @@ def title_of(metric: str) -> str:
 
 def ends(interval: Interval, unit: str) -> str:
     """Return an interval's ends and level, ``10.2 % … 18.5 % (95 %)``, or that there is none."""
-    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
+    if math.isnan(interval.low) or math.isnan(interval.high):
         return "no interval"
-    like = max(abs(interval.low), abs(interval.high))
+    like = max((abs(v) for v in (interval.low, interval.high) if math.isfinite(v)), default=None)
     return (
         f"{amount(interval.low, unit, like)} … {amount(interval.high, unit, like)}"
         f" ({100 * interval.level:g}\u202f%)"
@@ -99,11 +101,15 @@ def _axis_row(scale: Scale, before: int, after: int) -> str:
 def _note(result: IntervalLimitResult) -> str:
     parts = [result.reason] if result.reason else []
     if result.further_seeds is not None:
-        seeds = "seed" if result.further_seeds == 1 else "seeds"
-        parts.append(
-            f"about {result.further_seeds} more {seeds} a scenario would probably settle it"
-        )
+        parts.append(f"{more_seeds(result.further_seeds)} a scenario would probably settle it")
     return "; ".join(parts)
+
+
+def more_seeds(count: int) -> str:
+    """Return ``about 12 more seeds``."""
+    if count > _MOST_SEEDS:
+        return f"more than {_MOST_SEEDS} more seeds"
+    return f"about {count} more seed{'' if count == 1 else 's'}"
 
 
 def comparisons(found: Sequence[Comparison]) -> str:
@@ -149,7 +155,7 @@ def _share(value: float) -> str:
 
 
 def _with_ends(interval: Interval) -> str:
-    if not math.isfinite(interval.estimate):
+    if math.isnan(interval.estimate):
         return fmt.NONE
     return f'{_share(interval.estimate)}<span class="rel">{text(ends(interval, "1"))}</span>'
 

@@ -86,9 +86,10 @@ def _head(judgement: SuiteJudgement, title: str) -> str:
         ("seeds", f"{len(seeds)}: {_ranges(seeds)}" if seeds else "none"),
         ("runs", f"{len(judgement.rows)} of {len(plan)} planned"),
         ("simulated", f"{fmt.number(hours)} h" if math.isfinite(hours) else fmt.NONE),
+        ("decision rule", _decision_rule(judgement)),
         ("exit code", int(judgement.exit_code)),
     ]
-    items = "".join(f"<li><b>{name}</b>{text(value)}</li>" for name, value in facts)
+    items = "".join(f"<li><b>{name}</b>{text(value)}</li>" for name, value in facts if value != "")
     word = judgement.verdict.name
     told = "".join(f"<li>{text(n)}</li>" for n in (*judgement.problems, *judgement.warnings))
     notes = f'<ul class="notes">{told}</ul>' if told else ""
@@ -98,6 +99,13 @@ def _head(judgement: SuiteJudgement, title: str) -> str:
         f'{sign(word)}<span class="word">{word}</span>'
         f'<span class="why">{text(why(judgement))}</span></div>{notes}</header>'
     )
+
+
+def _decision_rule(judgement: SuiteJudgement) -> str:
+    """Return how uncertainties of limits entered (ISO/IEC 17025); empty where nothing says it."""
+    limits = (limit for row in judgement.rows for limit in row.limits)
+    said = {str(limit["decision_rule"]) for limit in limits if "decision_rule" in limit}
+    return " and ".join(sorted(said)) or str(judgement.identity.suite.get("decision_rule") or "")
 
 
 def why(judgement: SuiteJudgement) -> str:
@@ -119,7 +127,8 @@ def why(judgement: SuiteJudgement) -> str:
         return "No run was judged."
     more = [r.further_seeds for r in judgement.interval_limits if r.further_seeds is not None]
     settled = judgement.verdict is Verdict.INCONCLUSIVE and more
-    hint = f" About {max(more)} more seeds a scenario would probably settle it." if settled else ""
+    told = intervals.more_seeds(max(more)) if settled else ""
+    hint = f" {told.capitalize()} a scenario would probably settle it." if settled else ""
     return f"{'; '.join(said)}.{hint}"
 
 

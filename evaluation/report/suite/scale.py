@@ -12,6 +12,8 @@ from ..markup import text, tone
 _INSET = 8.0
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 _TICKS = 5
+_ALIKE = 1e-9
+"""Values nearer to one another than this part of their size are one value."""
 _EDGE = 40.0
 """A tick this near to an edge is labelled towards the middle, so that its label is not cut off."""
 
@@ -72,8 +74,10 @@ class Scale:
 
 
 def amount(value: float | None, unit: str, like: float | None = None) -> str:
-    """Return a value with its unit; shares in %, with one decimal so that they compare."""
-    if unit != "1" or value is None or not math.isfinite(value):
+    """Return a value with its unit; shares in %, with one decimal so that they compare; ±∞."""
+    if value is not None and math.isinf(value):
+        return "∞" if value > 0 else "\u2212∞"
+    if unit != "1" or value is None or math.isnan(value):
         return fmt.quantity(value, unit, like)
     return f"{100 * value:.1f}\u202f%".replace("-", "\u2212")
 
@@ -82,8 +86,8 @@ def scale_over(values: Iterable[float | None], unit: str, width: int = 360) -> S
     """Return a scale that holds all values that are numbers, with a little room beside them."""
     found = [v for v in values if v is not None and math.isfinite(v)]
     low, high = min(found, default=0.0), max(found, default=1.0)
-    if not high - low > 1e-9 * max(abs(low), abs(high), 1e-9):
-        room = 0.5 * abs(high) or 0.5
+    if not high - low > _ALIKE * max(abs(low), abs(high), 1.0):
+        room = 0.5 * max(abs(high), 1.0)
         low, high = low - room, high + room
     room = 0.03 * (high - low)
     return Scale(low - room, high + room, unit, width)

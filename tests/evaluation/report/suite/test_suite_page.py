@@ -347,3 +347,25 @@ def test_aborted_baseline_is_shown(suite_of: MakeSuite) -> None:
     row = replace(make_row(cell, np.random.default_rng(1)), status="error", reason="it burst")
     page = page_of(replace(judgement, rows=(*judgement.rows, row)))
     assert "it burst" in page.text
+
+
+def test_decision_rule_is_declared(suite_of: MakeSuite) -> None:
+    judgement = suite_of()
+    identity = replace(judgement.identity, suite={"decision_rule": "guarded"})
+    assert "decision ruleguarded" in page_of(replace(judgement, identity=identity)).text
+    assert "decision rule" not in page_of(judgement).text
+
+
+def test_endlessly_worse_is_said_so(suite_of: MakeSuite) -> None:
+    judgement = suite_of()
+    worse = Interval(-math.inf, -math.inf, 0.1, 0.95, 10, 1)
+    found = tuple(replace(c, reduction=worse) for c in judgement.comparisons)
+    page = page_of(replace(judgement, comparisons=found))
+    assert "\u2212∞ … 10.0\u202f% (95\u202f%)" in page.text
+
+
+def test_more_seeds_than_anybody_runs(suite_of: MakeSuite) -> None:
+    judgement = suite_of(failing=(), verdict=Verdict.INCONCLUSIVE)
+    limits = tuple(replace(r, further_seeds=1001) for r in judgement.interval_limits)
+    page = page_of(replace(judgement, interval_limits=limits))
+    assert "More than 1000 more seeds a scenario would probably settle it." in page.text
