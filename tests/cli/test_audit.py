@@ -69,9 +69,7 @@ def test_limits_that_nobody_keeps_break_it(broken) -> None:
 def test_broken_policy_that_passes_breaks_it(broken) -> None:
     text = SOUND.replace("smith, seeds: 1", "smith, seeds: 1, broken: [sound]")
     text = text.replace("{kind: smith}", "{kind: smith}, {kind: smith, name: sound}")
-    assert broken(f"kind: robustness\n{text}{STRICT}") == [
-        "sound fails 0 of 1 seeds (at least 1)"
-    ]
+    assert broken(f"kind: robustness\n{text}{STRICT}") == ["sound fails 0 of 1 seeds (at least 1)"]
 
 
 def test_every_limit_of_the_sound_scenario_is_needed_by_somebody(tmp_path: Path) -> None:
