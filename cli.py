@@ -61,11 +61,11 @@ def wattbench(
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files or library names.")],
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="Print the scenarios with all that they extend.")
+        bool, typer.Option("--resolved", help="Print what they are with all that they extend.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate scenario files; say everything that is wrong with them."""
+    """Validate scenarios and suites; say everything that is wrong with them."""
     from .scenarios.report import check_report, resolved_yaml
 
     results = [_with_its_files(check_report(file)) for file in files]
@@ -76,22 +76,23 @@ def check(
         for result in results:
             for error in result.errors:
                 typer.echo(str(error), err=True)
-            if result.scenario is not None and resolved:
-                typer.echo(resolved_yaml(result.scenario, result.path), nl=False)
-            elif result.scenario is not None:
-                typer.echo(f"{result.path}: ok ({result.scenario.name})")
+            if result.found is not None and resolved:
+                typer.echo(resolved_yaml(result.found, result.path), nl=False)
+            elif result.found is not None:
+                typer.echo(f"{result.path}: ok ({result.found.name})")
     raise typer.Exit(EXIT_PASS if all(result.ok for result in results) else EXIT_USAGE)
 
 
 def _with_its_files(result: CheckResult) -> CheckResult:
-    """Check what a valid scenario names as well: networks and logs."""
+    """Check what valid scenarios name as well: networks and logs."""
     from .scenarios.files import files_of
 
-    if result.scenario is None or not any(files_of(result.scenario)):
-        return result
-    from .commands.rehearsal import what_fails
+    for scenario in result.scenarios():
+        if any(files_of(scenario)):
+            from .commands.rehearsal import what_fails
 
-    return result.with_problem(what_fails(result.scenario))
+            result = result.with_problem(what_fails(scenario))
+    return result
 
 
 @app.command()
@@ -119,14 +120,16 @@ def schema(
 
 @app.command("list")
 def list_scenarios(as_json: JsonOption = False) -> None:
-    """Show the scenarios of the library, one line each."""
-    from .scenarios.listing import entries
+    """Show the scenarios of the library and the suites, one line each."""
+    from .scenarios.listing import entries, suites
 
-    found = entries()
+    found, several = entries(), suites()
     if as_json:
         rows = [{"name": e.name, "kind": e.kind, "title": e.title} for e in found]
-        typer.echo(json.dumps({"scenarios": rows}))
+        more = [{"name": e.name, "title": e.title} for e in several]
+        typer.echo(json.dumps({"scenarios": rows, "suites": more}))
         return
+    found += several
     width = max((len(entry.name) for entry in found), default=0)
     for entry in found:
         typer.echo(f"{entry.name:<{width}}  {entry.kind:<14}  {entry.title}")
@@ -188,13 +191,15 @@ def run(
 
 @app.command()
 def judge(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of records.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN…", help="Folders of records, or one of a suite.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Judge records again, from their folders alone; nothing is written."""
-    from .commands.run import judge as judge_records
+    from .commands.suite.judging import judge as judge_folders
 
-    raise typer.Exit(judge_records(runs, as_json=as_json))
+    raise typer.Exit(judge_folders(runs, as_json=as_json))
 
 
 @app.command()

@@ -70,3 +70,22 @@ def locate_suite(argument: str) -> Path:
     if is_path(argument) or path.is_file():
         return path
     return find(argument, SUITES, "suite")
+
+
+def locate_any(argument: str) -> tuple[Path, str]:
+    """Return the file that an argument means, a scenario's or a suite's, and which of both.
+
+    Of a path that is not known: it is neither, and "" is returned. Raises `UnknownScenarioError`.
+    """
+    path = Path(argument).expanduser()
+    if is_path(argument) or path.is_file():
+        return path, ""
+    try:
+        return find(argument), "scenario"
+    except UnknownScenarioError as problem:
+        try:
+            return find(argument, SUITES, "suite"), "suite"
+        except UnknownScenarioError as other:
+            if "did you mean" in str(other) and "did you mean" not in str(problem):
+                raise
+        raise

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from ..agents.policy import PolicyConfig as AnyPolicyConfig
 from ..evaluation.limits import LimitConfig
 from ..evaluation.suite.limits import IntervalLimitConfig
+from ..evaluation.verdict import DecisionRule
 from ..sim.config import Model
 from .messages import did_you_mean
 from .model import PolicyConfig as AnyPolicy
@@ -137,6 +138,8 @@ class SuiteFile(Model):
     """Those that `wattbench tune` may use; none of them is in `seeds`."""
     limits: tuple[LimitConfig, ...] = Field((), max_length=100)
     """What each run must keep, besides the limits of its scenario."""
+    decision_rule: DecisionRule | None = None
+    """How a limit's `uncertainty` enters, as in a scenario; null: as each scenario says."""
     interval_limits: tuple[IntervalLimitConfig, ...] = Field((), max_length=100)
     """What all runs of a policy together must keep, with confidence."""
 
@@ -227,7 +230,6 @@ class Suite:
         Scenarios enter with what is in them and in the files they name, however that is written.
         """
         resolved = self.resolved()
-        kept = ("strata", "seeds", "interval_limits", "decision_rule")
-        content = {key: resolved[key] for key in kept if key in resolved}
+        content = {key: resolved[key] for key in ("strata", "seeds", "interval_limits")}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()

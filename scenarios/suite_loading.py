@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from .devices import load_model, set_name
-from .errors import ScenarioError, ScenarioErrors
+from .devices import set_name
+from .errors import Place, ScenarioError, ScenarioErrors
 from .extends import merge_roots, read_base, resolve
 from .messages import did_you_mean
 from .scenario_validation import ScenarioValidation
 from .source import Node, Step, dotted, read_document
 from .suite import Stratum, Suite, SuiteFile, Variant, problems
+from .validate import Validation
 
-_TAKEN_OVER = ("policies", "baselines")
+_TAKEN_OVER = ("policies", "baselines", "decision_rule")
+_SUITES_OWN = {"variants", "training_seeds", "interval_limits"}
 
 
 def load_suite(path: str | Path) -> Suite:
@@ -27,15 +29,31 @@ def load_suite(path: str | Path) -> Suite:
     Raises `ScenarioErrors`: everything that is wrong with it, in order of position.
     """
     path = Path(path)
-    config = load_model(path, SuiteFile, name_from_file=True, checks=problems)
-    root = read_document(path).root
-    assert root is not None  # it has just been read
+    document = read_document(path)
+    if document.root is None:
+        raise ScenarioErrors(document.errors)
+    root = document.root
+    set_name(root, path)
     root.number()
-    composition = _Composition(path, config, root)
+    validation = Validation(root, SuiteFile, checks=problems)
+    errors = [*document.errors, *validation.errors]
+    if errors or validation.result is None:
+        errors = errors or [ScenarioError.at(Place(str(path)), "", "the file is not valid")]
+        raise ScenarioErrors(sorted(errors, key=lambda error: (error.line, error.column)))
+    composition = _Composition(path, validation.result, root)
     strata = composition.strata()
     if composition.errors:
         raise ScenarioErrors(composition.ordered())
-    return Suite(path, config, strata)
+    return Suite(path, validation.result, strata)
+
+
+def is_suite(path: Path) -> bool:
+    """Return whether a file is meant to be a suite rather than a scenario, by its keys."""
+    root = read_document(path).root
+    keys = root.value if root is not None and isinstance(root.value, dict) else {}
+    if "scenarios" in keys:
+        return True
+    return not {"plant", "extends", "clock"} & keys.keys() and bool(_SUITES_OWN & keys.keys())
 
 
 class _Composition:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..run import UsageError, exit_code_of, wants_traceback
 from ..show import EXIT_ABORTED, EXIT_ERROR, EXIT_USAGE
+from .judging import finish, print_json, show
 
 if TYPE_CHECKING:
     from ...evaluation.suite.judgement import SuiteJudgement
@@ -58,7 +59,7 @@ def suite(options: SuiteOptions, *, as_json: bool) -> int:
     except Exception as problem:
         ended.error, ended.exit_code = _told(problem)
     if judgement is not None:
-        return _show(judgement, as_json=as_json)
+        return show(judgement, as_json=as_json)
     for line in ended.error.splitlines():
         print(f"wattbench: {line}", file=sys.stderr)
     if ended.folder is not None:
@@ -70,15 +71,8 @@ def suite(options: SuiteOptions, *, as_json: bool) -> int:
         folder = None if ended.folder is None else str(ended.folder)
         verdict = {EXIT_USAGE: None, EXIT_ABORTED: "ABORTED"}.get(ended.exit_code, "ERROR")
         content = {"verdict": verdict, "exit_code": ended.exit_code, "folder": folder}
-        _print_json({**content, "error": ended.error})
+        print_json({**content, "error": ended.error})
     return ended.exit_code
-
-
-def judge(folder: Path, *, as_json: bool) -> int:
-    """Judge a suite again, from its folder alone; nothing is written. Return the exit code."""
-    from ...evaluation.suite.judge import judge_suite
-
-    return _show(judge_suite(folder), as_json=as_json)
 
 
 def command(options: SuiteOptions) -> str:
@@ -109,7 +103,7 @@ def _suite(options: SuiteOptions, ended: _Ended) -> SuiteJudgement:
                 with in_use(ended.folder):
                     _run(options, chosen, planned, said, progress, ended)
         assert ended.folder is not None
-        return _judged(ended.folder, options.junit)
+        return finish(ended.folder, options.junit)
 
 
 def load(options: SuiteOptions) -> Suite:
@@ -198,49 +192,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _judged(folder: Path, junit: Path | None) -> SuiteJudgement:
-    """Judge the suite and write what is shown of it."""
-    from ...evaluation.files import replace_text
-    from ...evaluation.suite.judge import judge_suite, store_suite
-    from ...evaluation.suite.junit import suite_junit_xml
-
-    judgement = judge_suite(folder)
-    store_suite(judgement)
-    text = suite_junit_xml(judgement).rstrip("\n")
-    replace_text(folder / "junit.xml", text)
-    if junit is not None:
-        junit.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(junit, text)
-    _write_report(judgement)
-    return judgement
-
-
-def _write_report(judgement: SuiteJudgement) -> None:
-    # TODO(i4): a plain import once evaluation/report/suite is merged
-    import importlib
-
-    try:
-        module = importlib.import_module("wattbench.evaluation.report.suite")
-    except ModuleNotFoundError:
-        return
-    module.write_suite_report(judgement)
-
-
-def _show(judgement: SuiteJudgement, *, as_json: bool) -> int:
-    from ...evaluation.suite.text import suite_lines
-
-    code = int(judgement.exit_code)
-    if as_json:
-        _print_json(judgement.as_dict())
-        return code
-    for line in suite_lines(judgement):
-        print(line)
-    report = judgement.folder / "report.html"
-    if report.exists():
-        print(report)
-    return code
-
-
 def _told(problem: Exception) -> tuple[str, int]:
     """Return an error in words and its exit code."""
     from .folder import ResumeError
@@ -256,9 +207,3 @@ def _told(problem: Exception) -> tuple[str, int]:
     if wants_traceback():
         traceback.print_exception(problem)
     return f"error inside: {type(problem).__name__}: {problem}", EXIT_ERROR
-
-
-def _print_json(content: Mapping[str, Any]) -> None:
-    from ...evaluation.model import json_text
-
-    print(json_text(content))

@@ -90,7 +90,7 @@ def _changes(before: SuiteIdentity, now: SuiteIdentity) -> list[str]:
     changed = [f"scenario '{name}'" for name in old if name in new and old[name] != new[name]]
     changed += [f"scenario '{name}' is gone" for name in old if name not in new]
     changed += [f"scenario '{name}' is new" for name in new if name not in old]
-    rest = ("seeds", "interval_limits", "decision_rule")
+    rest = ("seeds", "interval_limits")
     changed += [key for key in rest if _plain(before, key) != _plain(now, key)]
     if changed[4:]:
         changed[3:] = [f"{len(changed) - 3} more"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...evaluation.files import writing
-from ...evaluation.suite.results import RESULTS_FILE, Cell, RunRow, append_row
+from ...evaluation.suite.results import RESULTS_FILE, RunRow, append_row
 from ..pool import Listener, Submit
 from ..show import EXIT_ERROR
 from .estimate import Estimate
@@ -17,7 +17,6 @@ from .unit import Note, Stop, Trial, rehearse, run_unit
 from .work import Work
 
 if TYPE_CHECKING:
-    from .plan import Unit
     from .progress import SuiteProgress
 
 _LOST: Final = "a worker process was killed (by the system, for lack of memory?)"
