@@ -4,8 +4,9 @@ A scenario is worth something only if bad policies fail in it and a good one pas
 policy that the scenario's `audit:` names, and every degenerate one, runs on several seeds:
 
 - the *passing* policy passes at least nine of ten seeds;
-- in a *discriminating* scenario every degenerate policy fails on every seed tried, the limits hold
-  a floor under comfort, and the passing policy lowers the objective of doing nothing by 20 %;
+- every degenerate policy fails on every seed tried;
+- in a *discriminating* scenario the limits hold a floor under comfort, and the passing policy
+  lowers the objective of doing nothing by 20 %;
 - in a *robustness* scenario each *broken* policy fails on at least nine of ten seeds.
 
 A policy's objective is an upper bound of the best possible one, so what it wins can be won.
@@ -289,8 +290,6 @@ def _findings(scenario: Scenario, tallies: dict[str, Tally], enough: int) -> Ite
                 f"{tally.policy} fails {tally.failed} of {len(tally.runs)} seeds "
                 f"(at least {enough})",
             )
-    if scenario.kind != "discriminating":
-        return
     lucky = [
         f"{tally.policy} (seed {', '.join(str(run.seed) for run in tally.runs if not run.failed)})"
         for tally in tallies.values()
@@ -300,6 +299,8 @@ def _findings(scenario: Scenario, tallies: dict[str, Tally], enough: int) -> Ite
         not lucky,
         f"these do not fail: {', '.join(lucky)}" if lucky else "every degenerate policy fails",
     )
+    if scenario.kind != "discriminating":
+        return
     floors = [limit for limit in scenario.limits if limit.entry.name in _FLOORS]
     held = any(limit.upper == (limit.entry.name == "unserved_energy") for limit in floors)
     word = "the limits hold" if held else "no limit holds"

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# For tests/plugin; pytest takes it from the first conftest.py alone.
+pytest_plugins = ["pytester"]
+
 # One commit, one result: the cases of a property follow from its source. To search for others:
 # pytest --hypothesis-profile=default. Nor does it depend on how busy the machine is: no deadline.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -95,3 +95,14 @@ def test_installed_package_imports_and_answers(installed: Path, tmp_path: Path) 
     command = installed / "bin" / "wattbench"
     assert "run" in run(command, "--help", cwd=tmp_path)
     assert "partly_cloudy" in run(command, "list", cwd=tmp_path)
+
+
+def test_pytest_of_an_environment_with_the_package_knows_scenarios(
+    installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "mine.yaml").write_text("extends: clear_day\nseeds: [4]\n")
+    python = installed / "bin" / "python"
+    shown = run(python, "-m", "pytest", "--collect-only", "-q", "scenarios", cwd=tmp_path)
+    assert "scenarios/mine.yaml::smith[seed 4]" in shown.splitlines()
+    assert "wattbench_run" in run(python, "-m", "pytest", "--fixtures", cwd=tmp_path)

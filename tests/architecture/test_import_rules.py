@@ -203,11 +203,12 @@ def test_a_cycle_would_be_found() -> None:
     assert find_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) is None
 
 
-def test_command_line_starts_without_heavy_libraries() -> None:
-    code = "import sys, wattbench.cli; print('\\n'.join(sys.modules))"
+@pytest.mark.parametrize("module", ["wattbench.cli", "wattbench.pytest_plugin"])
+def test_what_starts_first_starts_without_heavy_libraries(module: str) -> None:
+    code = f"import sys, {module}; print('\\n'.join(sys.modules))"
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     loaded = set(shown.stdout.split())
-    assert "wattbench.cli" in loaded
+    assert module in loaded
     assert not loaded.intersection(HEAVY), f"imported at start: {loaded.intersection(HEAVY)}"
