@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from wattbench.cli import app
 from wattbench.evaluation.record import RecordError
 from wattbench.evaluation.regression import Allowance, default_allowances
 from wattbench.evaluation.suite.difference import MetricChange, SuiteComparison, compare_suites
@@ -192,3 +195,41 @@ def test_a_damaged_suite_is_one_line(tmp_path) -> None:
     (b / "results.jsonl").write_text("\n".join(["{", *lines[1:], ""]))
     with pytest.raises(RecordError, match=r"results\.jsonl:1 is damaged"):
         compare_suites(a, b, {})
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_command_tells_what_changed_and_ends_with_1(tmp_path) -> None:
+    a = make_suite(tmp_path / "a")
+    values = shifted(EXPORT, lambda seed: 100.0 + seed)
+    b = make_suite(
+        tmp_path / "b", values=values, change=lambda cell: verdict_of(cell, ("one", 3), "FAIL")
+    )
+    assert call("compare", a, a)[0] == 0
+    code, out, err = call("compare", a, b)
+    assert (code, err) == (1, "")
+    assert "40 paired runs" in out
+    assert "  one, smith, seed 3: PASS → FAIL: too much  ←" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("export_energy ")][:1]
+    assert "105.5 Wh" in line
+    assert line.endswith("←")
+    assert "2 regressions:" in out
+    code, out, _ = call("compare", a, b, "--json", "--tolerance", "export_energy=1 kWh")
+    shown = json.loads(out)
+    assert (code, shown["exit_code"], shown["kind"], shown["pairs"]) == (1, 1, "suites", 40)
+    assert [v["seed"] for v in shown["verdicts"]] == [3]
+    by_metric = {(m["policy"], m["metric"]): m for m in shown["metrics"]}
+    assert by_metric["smith", EXPORT]["interval"]["estimate"] == pytest.approx(105.5)
+    assert by_metric["smith", EXPORT]["regression"] is False
+
+
+def test_the_command_refuses_what_cannot_be_compared(tmp_path) -> None:
+    a = make_suite(tmp_path / "a")
+    b = make_suite(tmp_path / "b", plan=plan_of(policies=["mine"], baselines=[]))
+    code, out, err = call("compare", a, b)
+    assert (code, out) == (2, "")
+    assert "has a partner" in err
+    assert "for traces of runs" in call("compare", a, a, "--trace-tolerance", "0.1")[2]
