@@ -71,11 +71,6 @@ def write_bracket(folder: Path, scenario: Scenario, rig: RigSetup | None = None)
     return bracket
 
 
-def bracket_for_suite(folder: Path, scenario: Scenario) -> Bracket | None:
-    """Write the bracket of a suite's run, of the first seed of a stratum; see `write_bracket`."""
-    return write_bracket(folder, scenario)
-
-
 def bracket_of(scenario: Scenario, record: Record, rig: RigSetup | None = None) -> Bracket:
     """Return the bracket of a completed run that has a J; runs what is not known yet.
 

@@ -155,15 +155,18 @@ def _run(
     if resumed is not None:
         work.rows = finished_rows(resumed, said.plan)
         runner.take_over(resumed)
-    if not work.open():
-        progress.say(f"{resumed}: all {len(said.plan)} runs are there")
-        return
-    progress.say(_size(chosen, planned, len(work.rows)))
     with workers(options.jobs, runner.listener) as submit:
+        if not work.open():
+            assert resumed is not None  # a suite that begins has runs
+            progress.say(f"{resumed}: all {len(said.plan)} runs are there")
+            runner.bracket(submit, resumed)
+            return
+        progress.say(_size(chosen, planned, len(work.rows)))
         runner.prepare(submit)
         progress.say(_duration(runner, options.jobs))
         if resumed is not None:
             runner.run(submit, resumed)
+            runner.bracket(submit, resumed)
             return
         folder = new_folder(options.out, chosen.name)
         begin(folder, said)
@@ -171,6 +174,7 @@ def _run(
         progress.say(f"results go to {folder}")
         with in_use(folder):
             runner.run(submit, folder)
+            runner.bracket(submit, folder)
 
 
 def _size(chosen: Suite, planned: Sequence[Unit], done: int) -> str:

@@ -11,9 +11,10 @@ from ...evaluation.files import writing
 from ...evaluation.suite.results import RESULTS_FILE, RunRow, append_row
 from ..pool import Listener, Submit
 from ..show import EXIT_ERROR
+from .bracketing import lacking
 from .estimate import Estimate
 from .folder import clear
-from .unit import Note, Stop, Trial, rehearse, run_unit
+from .unit import Note, Stop, Trial, bracket_unit, rehearse, run_unit
 from .work import Work
 
 if TYPE_CHECKING:
@@ -95,6 +96,24 @@ class Runner:
             if len(waiting) >= 2 * self._jobs:
                 waiting = self._settle(waiting)
             waiting.add(submit(run_unit, unit, folder, self._work.finished(unit)))
+            if self._jobs == 1:
+                waiting = self._settle(waiting)
+        while waiting:
+            waiting = self._settle(waiting)
+
+    def bracket(self, submit: Submit, folder: Path) -> None:
+        """Place the policies of every scenario between doing nothing and the best possible.
+
+        Raises:
+            StoppedError: something ends the suite early; what is finished is kept.
+        """
+        missing = list(lacking(self._work.units, self._work.rows, folder))
+        if not missing:
+            return
+        self._progress.say(f"brackets of {len(missing)} runs, each policy's on a first seed ...")
+        waiting: set[Future[Stop | None]] = set()
+        for unit, cell in missing:
+            waiting.add(submit(bracket_unit, unit, cell, folder))
             if self._jobs == 1:
                 waiting = self._settle(waiting)
         while waiting:

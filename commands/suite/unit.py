@@ -16,6 +16,7 @@ from ..pool import tell
 from ..run import exit_code_of, wants_traceback
 from ..setup import setup_of
 from ..show import EXIT_ABORTED, EXIT_ERROR
+from .bracketing import write_one
 from .folder import worked_on
 from .rows import row_of_result
 
@@ -95,6 +96,11 @@ def run_unit(unit: Unit, folder: Path, finished: Mapping[Cell, Any]) -> Stop | N
         Why the suite must end; None if it goes on.
     """
     return _safely(lambda: _run(unit, folder, finished))
+
+
+def bracket_unit(unit: Unit, cell: Cell, folder: Path) -> Stop | None:
+    """Write the bracket of a finished run; return why the suite must end, None if it goes on."""
+    return _safely(lambda: write_one(unit, cell, folder))
 
 
 def _safely(work: Callable[[], _Found]) -> _Found | Stop:

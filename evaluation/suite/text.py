@@ -38,10 +38,10 @@ def shown_interval(interval: Interval, unit: str) -> str:
 
 
 def suite_lines(judgement: SuiteJudgement) -> list[str]:
-    """Return the suite as lines: verdicts, interval limits, comparisons, rates, worst runs."""
+    """Return the suite as lines: verdicts, intervals, rates, brackets, worst runs."""
     identity = judgement.identity
     lines = [*_matrix(judgement), *_interval_limits(judgement), *_comparisons(judgement)]
-    lines += [*_rates(judgement.rates), *_worst(judgement)]
+    lines += [*_rates(judgement.rates), *_brackets(judgement), *_worst(judgement)]
     lines += [f"PROBLEM  {text}" for text in judgement.problems]
     lines += [f"note: {text}" for text in judgement.warnings]
     planned = sum(not cell.baseline for cell in identity.plan)
@@ -108,6 +108,21 @@ def _rates(rates: Sequence[Rate]) -> Iterator[str]:
     yield from (f"{rate.policy}: {rate.text}" for rate in told)
     if told:
         yield ""
+
+
+def _brackets(judgement: SuiteJudgement) -> Iterator[str]:
+    """Yield where each policy stands between doing nothing and the bound, on a first seed."""
+    if not judgement.brackets:
+        return
+    yield "Between doing nothing (0) and the bound (100), first seeds"
+    yield from columns(
+        [
+            ["", stratum, bracket.policy, bracket.summary()]
+            for stratum, found in judgement.brackets.items()
+            for bracket in found
+        ]
+    )
+    yield ""
 
 
 def _worst(judgement: SuiteJudgement) -> Iterator[str]:

@@ -11,6 +11,7 @@ from wattbench.evaluation.bracket import Bracket, write_bracket
 from wattbench.evaluation.files import RecordError
 from wattbench.evaluation.suite.judge import judge_suite, store_suite
 from wattbench.evaluation.suite.results import RESULTS_FILE, append_row, read_rows
+from wattbench.evaluation.suite.text import suite_lines
 from wattbench.evaluation.verdict import ExitCode, Verdict
 
 from .folders import energies, make_suite, plan_of, row_of
@@ -365,6 +366,7 @@ def test_brackets_are_those_of_the_first_seeds(tmp_path):
     assert bracket.score("smith") == pytest.approx(100 * 600 / 700)
     assert judgement.verdict is Verdict.PASS
     assert judgement.as_dict()["brackets"]["one"][0]["gap_wh"] is None
+    assert "one  smith  score 85.7" in "\n".join(suite_lines(judgement))
 
 
 @pytest.mark.parametrize(
