@@ -22,7 +22,7 @@ from .show import EXIT_ABORTED
 #: Time that a run has to close its record when the command itself was killed.
 _GRACE_S: Final = 10.0
 _DRAIN_S: Final = 0.02
-_HEARD_S: Final = 1.0
+_ASKED_S: Final = 1.0
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
@@ -86,25 +86,23 @@ def workers(jobs: int, listener: Listener | None = None) -> Iterator[Submit]:
             yield pool.submit
         except BaseException as problem:
             pool.shutdown(wait=False, cancel_futures=True)
-            _see_off(listener, asked_from_s=_HEARD_S if _is_stop(problem) else math.inf)
+            stopped = isinstance(problem, KeyboardInterrupt)
+            _see_off(listener, asked_every_s=_ASKED_S if stopped else math.inf)
             raise
 
 
-def _is_stop(problem: BaseException) -> bool:
-    return isinstance(problem, KeyboardInterrupt)
+def _see_off(listener: Listener | None, asked_every_s: float) -> None:
+    """Wait until every worker has ended; ask again and again those that have not.
 
-
-def _see_off(listener: Listener | None, asked_from_s: float) -> None:
-    """Wait until every worker has ended; after a while ask them to.
-
-    Ctrl-C at a terminal reaches the workers by itself, and twice would cut short how they end.
+    Not at once: Ctrl-C at a terminal reaches the workers by itself, and twice would cut short how
+    they end.
     """
-    begin_s, asked = time.monotonic(), False
+    asked_s = time.monotonic()
     while children := multiprocessing.active_children():
         if listener is not None:
             listener.drain()  # who tells something waits for a place in the queue
-        if not asked and time.monotonic() - begin_s >= asked_from_s:
-            asked = True
+        if time.monotonic() - asked_s >= asked_every_s:
+            asked_s = time.monotonic()
             for child in children:
                 child.terminate()  # a run that is under way closes its record
         time.sleep(_DRAIN_S)
@@ -121,11 +119,22 @@ def _call_now(
 
 
 def _begin(queue: SimpleQueue[Any] | None) -> None:
-    """Let Ctrl-C end an idle worker without a traceback; a run handles it by itself."""
+    """Let an idle worker outlive signals: it ends when the pool, or the command itself, does.
+
+    One that a signal killed while it waits for work would take the lock of the queue with it, and
+    no other worker would ever hear that there is nothing left to do. Runs handle signals themselves.
+    """
     if queue is not None:
         _heard_by.append(queue.put)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _heard_when_idle)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _heard_when_idle(_number: int, _frame: object) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        os._exit(EXIT_ABORTED)
 
 
 def _end_with_parent() -> None:
