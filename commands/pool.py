@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -22,7 +23,9 @@ from .show import EXIT_ABORTED
 #: Time that a run has to close its record when the command itself was killed.
 _GRACE_S: Final = 10.0
 _DRAIN_S: Final = 0.02
+#: How often workers are asked to end, and how long an idle one waits for the pool to end it.
 _ASKED_S: Final = 1.0
+_IDLE_S: Final = 2.0
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
@@ -85,10 +88,19 @@ def workers(jobs: int, listener: Listener | None = None) -> Iterator[Submit]:
         try:
             yield pool.submit
         except BaseException as problem:
+            over = isinstance(problem, KeyboardInterrupt) or _is_broken(pool)
             pool.shutdown(wait=False, cancel_futures=True)
-            stopped = isinstance(problem, KeyboardInterrupt)
-            _see_off(listener, asked_every_s=_ASKED_S if stopped else math.inf)
+            _see_off(listener, asked_every_s=_ASKED_S if over else math.inf)
             raise
+
+
+def _is_broken(pool: ProcessPoolExecutor) -> bool:
+    """Return whether a worker of the pool has died, so that no call will ever end."""
+    try:
+        pool.submit(int)
+    except BrokenProcessPool:
+        return True
+    return False
 
 
 def _see_off(listener: Listener | None, asked_every_s: float) -> None:
@@ -119,10 +131,10 @@ def _call_now(
 
 
 def _begin(queue: SimpleQueue[Any] | None) -> None:
-    """Let an idle worker outlive signals: it ends when the pool, or the command itself, does.
+    """Let an idle worker outlive signals for a while, in which the pool ends it.
 
-    One that a signal killed while it waits for work would take the lock of the queue with it, and
-    no other worker would ever hear that there is nothing left to do. Runs handle signals themselves.
+    One that dies while it waits for work takes the lock of the queue with it, and the others would
+    never hear that there is nothing left to do. Runs handle signals by themselves.
     """
     if queue is not None:
         _heard_by.append(queue.put)
@@ -132,8 +144,13 @@ def _begin(queue: SimpleQueue[Any] | None) -> None:
 
 
 def _heard_when_idle(_number: int, _frame: object) -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
+    timer = threading.Timer(_IDLE_S, _end_if_idle)
+    timer.daemon = True
+    timer.start()
+
+
+def _end_if_idle() -> None:
+    if signal.getsignal(signal.SIGTERM) is _heard_when_idle:
         os._exit(EXIT_ABORTED)
 
 
