@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -22,7 +23,9 @@ from .show import EXIT_ABORTED
 #: Time that a run has to close its record when the command itself was killed.
 _GRACE_S: Final = 10.0
 _DRAIN_S: Final = 0.02
-_HEARD_S: Final = 1.0
+#: How often workers are asked to end, and how long an idle one waits for the pool to end it.
+_ASKED_S: Final = 1.0
+_IDLE_S: Final = 2.0
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
@@ -85,26 +88,33 @@ def workers(jobs: int, listener: Listener | None = None) -> Iterator[Submit]:
         try:
             yield pool.submit
         except BaseException as problem:
+            over = isinstance(problem, KeyboardInterrupt) or _is_broken(pool)
             pool.shutdown(wait=False, cancel_futures=True)
-            _see_off(listener, asked_from_s=_HEARD_S if _is_stop(problem) else math.inf)
+            _see_off(listener, asked_every_s=_ASKED_S if over else math.inf)
             raise
 
 
-def _is_stop(problem: BaseException) -> bool:
-    return isinstance(problem, KeyboardInterrupt)
+def _is_broken(pool: ProcessPoolExecutor) -> bool:
+    """Return whether a worker of the pool has died, so that no call will ever end."""
+    try:
+        pool.submit(int)
+    except BrokenProcessPool:
+        return True
+    return False
 
 
-def _see_off(listener: Listener | None, asked_from_s: float) -> None:
-    """Wait until every worker has ended; after a while ask them to.
+def _see_off(listener: Listener | None, asked_every_s: float) -> None:
+    """Wait until every worker has ended; ask again and again those that have not.
 
-    Ctrl-C at a terminal reaches the workers by itself, and twice would cut short how they end.
+    Not at once: Ctrl-C at a terminal reaches the workers by itself, and twice would cut short how
+    they end.
     """
-    begin_s, asked = time.monotonic(), False
+    asked_s = time.monotonic()
     while children := multiprocessing.active_children():
         if listener is not None:
             listener.drain()  # who tells something waits for a place in the queue
-        if not asked and time.monotonic() - begin_s >= asked_from_s:
-            asked = True
+        if time.monotonic() - asked_s >= asked_every_s:
+            asked_s = time.monotonic()
             for child in children:
                 child.terminate()  # a run that is under way closes its record
         time.sleep(_DRAIN_S)
@@ -121,11 +131,27 @@ def _call_now(
 
 
 def _begin(queue: SimpleQueue[Any] | None) -> None:
-    """Let Ctrl-C end an idle worker without a traceback; a run handles it by itself."""
+    """Let an idle worker outlive signals for a while, in which the pool ends it.
+
+    One that dies while it waits for work takes the lock of the queue with it, and the others would
+    never hear that there is nothing left to do. Runs handle signals by themselves.
+    """
     if queue is not None:
         _heard_by.append(queue.put)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _heard_when_idle)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _heard_when_idle(_number: int, _frame: object) -> None:
+    timer = threading.Timer(_IDLE_S, _end_if_idle)
+    timer.daemon = True
+    timer.start()
+
+
+def _end_if_idle() -> None:
+    if signal.getsignal(signal.SIGTERM) is _heard_when_idle:
+        os._exit(EXIT_ABORTED)
 
 
 def _end_with_parent() -> None:

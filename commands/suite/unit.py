@@ -105,8 +105,11 @@ def bracket_unit(unit: Unit, cell: Cell, folder: Path) -> Stop | None:
 
 def _safely(work: Callable[[], _Found]) -> _Found | Stop:
     """Return what ends a suite as a value: exceptions do not all survive the way to the parent."""
+    from ...hil.safestate import StopSignals
+
     try:
-        return work()
+        with StopSignals():
+            return work()
     except KeyboardInterrupt as stop:
         return Stop(str(stop) or "stopped by SIGINT", EXIT_ABORTED)
     except Exception as problem:
@@ -120,17 +123,15 @@ def _safely(work: Callable[[], _Found]) -> _Found | Stop:
 
 def _rehearse(unit: Unit, *, timed: bool) -> Trial | None:
     from ...hil.bench import Bench
-    from ...hil.safestate import StopSignals
 
     experiment = unit.experiment
-    with StopSignals():
-        setup = setup_of(experiment.rig, experiment, lambda text: tell(Note(text)))
-        Bench(experiment, Path(), measure=lambda record: {}, rig=setup).rehearse()
-        if not timed:
-            return None
-        _elapsed_s(experiment, unit.seed, _TRIALS_S[0])  # loads what is loaded once
-        lengths = [min(length, experiment.clock.duration_s) for length in _TRIALS_S]
-        short, long = (_elapsed_s(experiment, unit.seed, length) for length in lengths)
+    setup = setup_of(experiment.rig, experiment, lambda text: tell(Note(text)))
+    Bench(experiment, Path(), measure=lambda record: {}, rig=setup).rehearse()
+    if not timed:
+        return None
+    _elapsed_s(experiment, unit.seed, _TRIALS_S[0])  # loads what is loaded once
+    lengths = [min(length, experiment.clock.duration_s) for length in _TRIALS_S]
+    short, long = (_elapsed_s(experiment, unit.seed, length) for length in lengths)
     if lengths[1] > lengths[0] and long > short:
         second_s = (long - short) / (lengths[1] - lengths[0])
     else:
