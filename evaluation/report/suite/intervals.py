@@ -113,19 +113,31 @@ def more_seeds(count: int) -> str:
 
 
 def comparisons(found: Sequence[Comparison]) -> str:
-    """Return how far policies lie below baselines: a table a metric and baseline."""
+    """Return how far policies lie below each baseline: the objective, other metrics folded away."""
     if not found:
         return ""
-    groups: dict[tuple[str, str], list[Comparison]] = {}
-    for comparison in found:
-        groups.setdefault((comparison.baseline, comparison.metric), []).append(comparison)
-    tables = "".join(_comparison_table(group) for group in groups.values())
+    baselines = list(dict.fromkeys(comparison.baseline for comparison in found))
+    parts = "".join(_against([c for c in found if c.baseline == name]) for name in baselines)
     note = _HOW.format(line="no difference")
     return (
         '<section id="comparisons" class="long"><h2>Policies against baselines</h2>'
         f'<p class="note">{note} Interquartile mean: of the pairs\' reductions, the best and the '
         "worst quarter left out. Better in: the probability that the policy is better in a random "
-        f"pair.</p>{tables}</section>"
+        f"pair.</p>{parts}</section>"
+    )
+
+
+def _against(found: Sequence[Comparison]) -> str:
+    groups: dict[str, list[Comparison]] = {}
+    for comparison in sorted(found, key=lambda c: not c.metric.startswith("objective@")):
+        groups.setdefault(comparison.metric, []).append(comparison)
+    first, *others = (_comparison_table(group) for group in groups.values())
+    if not others:
+        return first
+    said = f"{len(others)} other metric{'' if len(others) == 1 else 's'} against "
+    return (
+        f"{first}<details><summary>{said}{text(found[0].baseline)}</summary>"
+        f"{''.join(others)}</details>"
     )
 
 

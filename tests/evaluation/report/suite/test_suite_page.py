@@ -369,3 +369,12 @@ def test_more_seeds_than_anybody_runs(suite_of: MakeSuite) -> None:
     limits = tuple(replace(r, further_seeds=1001) for r in judgement.interval_limits)
     page = page_of(replace(judgement, interval_limits=limits))
     assert "More than 1000 more seeds a scenario would probably settle it." in page.text
+
+
+def test_objective_stands_open_and_other_metrics_are_folded(page: Page) -> None:
+    part = page.source.partition('id="comparisons"')[2].partition("</section>")[0]
+    objective, folded = part.split("2 other metrics against pi")
+    assert "objective J</b> against pi" in objective
+    assert "export energy</b> against pi" in folded
+    assert "import energy</b> against pi" in folded
+    assert part.count("<details>") == part.count("</details>") == 4  # three by scenario, one of all
