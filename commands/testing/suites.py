@@ -87,7 +87,9 @@ class SuiteRun:
         for stratum in self.suite.strata:
             for seed in self.suite.config.seeds:
                 for policy in stratum.experiment.policies:
-                    self.store.run(stratum.experiment, policy, seed, self.group(stratum))
+                    group = self.group(stratum)
+                    if not (group / f"{policy.label}-seed{seed}").exists():
+                        self.store.run(stratum.experiment, policy, seed, group)
         planned = units(self.suite)
         with readable(), (self.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
