@@ -84,7 +84,8 @@ def bracket_of(scenario: Scenario, record: Record, rig: RigSetup | None = None) 
 
     header, own_wh = record.header, _own(record)
     assert own_wh is not None
-    policy = next(p for p in scenario.policies if p.label == header.policy_name)
+    taking_part = (*scenario.policies, *scenario.baselines)
+    policy = next(p for p in taking_part if p.label == header.policy_name)
     pi = _tuned_pi(scenario)
     name = _name_of(policy, pi)
     common: dict[str, Any] = {"trace_sha256": header.trace_sha256, "policy": name}
@@ -184,16 +185,14 @@ def _add_baselines(
 def _add_bound(found: _Found, scenario: Scenario, record: Record) -> None:
     """Add the bound, and the run of the commands that it comes from."""
     from ..evaluation.bracket import BOUND, BUDGET_BOUND, REPLAY
-    from ..sim.export.bound import BoundError
     from .bounding import bound_of, replay_of
 
     seed = record.header.seed
-    try:
+    with _warned(found, "no bound"):
         bound = bound_of(scenario, seed)
-    except BoundError as error:
-        found.warnings.append(f"no bound: {error}")
+        found.objective_wh[BOUND] = bound.objective_wh
+    if BOUND not in found.objective_wh:
         return
-    found.objective_wh[BOUND] = bound.objective_wh
     found.notes += bound.notes
     if bound.with_budget_wh is not None:
         found.objective_wh[BUDGET_BOUND] = bound.with_budget_wh
@@ -247,10 +246,11 @@ def _check_weather(ran: Measured, record: Record) -> None:
 
 @contextlib.contextmanager
 def _warned(found: _Found, what: str) -> Iterator[None]:
-    """Turn a run that failed, or a disk that refused, into a warning."""
+    """Turn a solver or a run that failed, or a disk that refused, into a warning."""
     from ..evaluation.record import RecordError
+    from ..sim.export.bound import BoundError
 
     try:
         yield
-    except (MeasureError, RecordError, OSError) as error:
+    except (BoundError, MeasureError, RecordError, OSError) as error:
         found.warnings.append(f"{what}: {error}")

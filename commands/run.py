@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 #: Set in the environment, it shows where an error came from.
 _BASELINE = "baseline-"
-_LONG_S = 1.0
+_LONG_S, _LONG_RUN_S = 1.0, 2 * 3600.0
 _TRACEBACK = "WATTBENCH_TRACEBACK"
 _HOW = f"{_TRACEBACK}=1 says where"
 
@@ -224,9 +224,12 @@ def _bracket(
     rig: RigSetup | None,
     progress: Progress,
 ) -> None:
-    """Write the bracket of a judged run, and say how long it took if it took long."""
+    """Write the bracket of a judged run; say so before where it will take long, and how long."""
     from .bracketing import write_bracket
 
+    label = f"{scenario.name} · {result.policy} · seed {result.seed}"
+    if scenario.clock.duration_s >= _LONG_RUN_S:
+        progress.note(f"{label}: bracket (--no-bracket leaves it out) …")
     begin_s = perf_counter()
     try:
         bracket = write_bracket(result.folder, scenario, rig)
@@ -236,9 +239,7 @@ def _bracket(
         raise
     elapsed_s = perf_counter() - begin_s
     if bracket is not None and elapsed_s > _LONG_S:
-        progress.note(
-            f"{scenario.name} · {result.policy} · seed {result.seed}: bracket in {elapsed_s:.1f} s"
-        )
+        progress.note(f"{label}: bracket in {elapsed_s:.1f} s")
 
 
 def _finish_record(result: RunResult, report: RunReport) -> None:

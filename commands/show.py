@@ -82,6 +82,7 @@ def as_dict(report: RunReport, code: int) -> dict[str, Any]:
             "speed_x_realtime": result.outcome.speed_x_realtime,
             "measurements": judgement.measurements,
         }
+        | ({} if judgement.bracket is None else {"bracket": judgement.bracket.figures()})
         for result, judgement in report.judged
     ]
     shown: dict[str, Any] = {"verdict": verdict, "exit_code": code, "runs": rows}

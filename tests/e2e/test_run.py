@@ -68,7 +68,7 @@ def test_json_is_one_object_of_the_stated_shape(scenario, tmp_path, capsys) -> N
     assert shown["exit_code"] == 0
     (only,) = shown["runs"]
     assert set(only) == {
-        "policy", "seed", "path", "verdict", "speed_x_realtime", "measurements",
+        "policy", "seed", "path", "verdict", "speed_x_realtime", "measurements", "bracket",
     }  # fmt: skip
     assert (only["policy"], only["seed"], only["verdict"]) == ("pi", 1, "PASS")
     assert only["speed_x_realtime"] > 100

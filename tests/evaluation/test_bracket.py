@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ from wattbench.evaluation.bracket import (
 )
 from wattbench.evaluation.files import RecordError
 from wattbench.evaluation.judge import judge
-from wattbench.evaluation.report import report_input
+from wattbench.evaluation.report import report_input, write_comparison
+from wattbench.evaluation.report.bracket_part import axis
 from wattbench.evaluation.report.bracket_part import bracket as section
 from wattbench.evaluation.verdict import ExitCode, Verdict
 
@@ -239,6 +241,33 @@ def test_the_report_shows_axis_shares_and_values(judged) -> None:
     assert html.count("<circle") == 5
     assert "dead time" in html
     assert "command-rate limit" in html
+
+
+def test_a_page_with_several_runs_shows_the_bracket_of_each(judged, tmp_path) -> None:
+    runs = [report_input(judged()[1]), report_input(judged()[1])]
+    write_comparison(tmp_path / "report.html", runs)
+    html = (tmp_path / "report.html").read_text()
+    assert html.count('<svg class="bracket"') == 2
+    assert html.count('<section id="bracket"') == html.count('<section id="bracket-1"') == 1
+    assert '<a href="#bracket">' in html
+
+
+def test_labels_of_the_axis_never_touch() -> None:
+    close = {ZERO: 1000.0, PI: 201.5, OWN: 201.0, REPLAY: 200.5, BUDGET_BOUND: 200.2}
+    drawn = axis(make(values=close))
+    spots = [
+        (float(x), float(y), len(label) * 8.0, "start" in kind)
+        for kind, x, y, label in re.findall(
+            r'<text class="([a-z ]+)" x="([\d.]+)" y="([\d.]+)">([^<]+)<', drawn
+        )
+    ]
+    assert len(spots) == 6
+    for x, y, width, start in spots:
+        left = x if start else x - width
+        for other_x, other_y, other_width, other_start in spots:
+            other_left = other_x if other_start else other_x - other_width
+            if (x, y) != (other_x, other_y) and y == other_y:
+                assert left + width <= other_left or other_left + other_width <= left
 
 
 def test_the_report_says_why_there_is_no_bracket(judged) -> None:
