@@ -91,7 +91,11 @@ def judge(folder: Path) -> Judgement:
         RecordError: the folder is no record, or cannot be read at all.
 
     """
-    record = read_record(folder)
+    return judge_record(read_record(folder))
+
+
+def judge_record(record: Record) -> Judgement:
+    """Judge a record that was read; what it read of it need not be read again."""
     problems = damage(record)
     measurements = dict.fromkeys(METRICS, math.nan) if problems else measure(record)
     limits, invalid = _limits(record.header)
@@ -105,7 +109,7 @@ def judge(folder: Path) -> Judgement:
         results = tuple(_unjudged(limit, measurements, header, why) for limit in limits)
         verdict = Verdict.ERROR if problems else _OF_STATUS[header.status]
     return Judgement(
-        Path(folder),
+        record.folder,
         header,
         verdict,
         exit_code(verdict, safe_state_confirmed=header.safe_state.confirmed),
@@ -202,4 +206,4 @@ def _differences(record: Record, measurements: Mapping[str, float]) -> list[str]
     return warnings
 
 
-__all__ = ["Judgement", "RecordError", "judge", "store_judgement"]
+__all__ = ["Judgement", "RecordError", "damage", "judge", "judge_record", "store_judgement"]
