@@ -37,6 +37,14 @@ EXIT_PASS, EXIT_FAIL, EXIT_USAGE, EXIT_ABORTED, EXIT_ERROR = 0, 1, 2, 4, 5
 _NOT_THERE = {errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EEXIST, errno.EROFS}
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+BracketOption = Annotated[
+    bool,
+    typer.Option(
+        "--bracket/--no-bracket",
+        help="Put what is judged between doing nothing and the best possible; takes time. Of a "
+        "suite: each policy's runs on first seeds.",
+    ),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -176,13 +184,7 @@ def run(
             "the rig. Rig, policy and seed are the tape's where they are not given."
         ),
     ] = None,
-    bracket: Annotated[
-        bool,
-        typer.Option(
-            "--bracket/--no-bracket",
-            help="Put each judged run between doing nothing and the best possible; takes time.",
-        ),
-    ] = True,
+    bracket: BracketOption = True,
     out: Annotated[
         Path, typer.Option(envvar="WATTBENCH_OUT", help="Folder that the records go to.")
     ] = Path("runs"),
@@ -228,6 +230,7 @@ def suite(
         ),
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Write the JUnit file here, too.")] = None,
+    bracket: BracketOption = True,
     out: Annotated[
         Path, typer.Option(envvar="WATTBENCH_OUT", help="Folder that the suite's folder is in.")
     ] = Path("runs"),
@@ -238,7 +241,7 @@ def suite(
     from .commands.suite.command import suite as run_suite
 
     chosen = tuple(policy or ()), tuple(seed or ())
-    options = SuiteOptions(suite, out, jobs, junit, resume, *chosen)
+    options = SuiteOptions(suite, out, jobs, junit, resume, *chosen, bracket)
     raise typer.Exit(run_suite(options, as_json=as_json))
 
 

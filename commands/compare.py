@@ -114,19 +114,19 @@ def _update(options: CompareOptions, *, as_json: bool) -> int:
     from ..evaluation.golden import store_golden
     from ..evaluation.model import json_text
     from ..evaluation.record import read_record
-    from ..evaluation.run_difference import judged_record, side_of
+    from ..evaluation.run_difference import judged, side_of
 
     if options.golden is None:
         raise CompareError("--update says that a run becomes golden; give --golden FOLDER too")
     if len(options.folders) != 1:
         raise CompareError("--update keeps one run; give one folder")
     folder = _the_record(options.folders[0])
-    judged = judged_record(folder)
-    if judged.header.status != "completed":
-        raise CompareError(f"{folder} was {judged.header.status}; only a completed run is golden")
+    record = read_record(folder)
+    side, status = side_of(judged(record)), record.header.status
+    if status != "completed":
+        raise CompareError(f"{folder} was {status}; only a completed run is golden")
     every = options.every or 1
-    side = side_of(judged)
-    store_golden(options.golden, read_record(folder), side.measurements, side.verdict, every=every)
+    store_golden(options.golden, record, side.measurements, side.verdict, every=every)
     if as_json:
         print(json_text({"exit_code": EXIT_SAME, "golden": str(options.golden)}))
     else:

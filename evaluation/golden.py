@@ -12,6 +12,7 @@ Rows may be thinned, so that a golden trace is small enough for a repository.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, Final
 from pydantic import Field, ValidationError
 
 from .divergence import Divergence, Tolerance, Trace, find_divergence, trace_of
-from .files import RecordError, first_line, replace_text, writing
+from .files import RecordError, first_line, write_at_once
 from .identity import Identity, identity_of
 from .metrics import METRICS
 from .model import Model, json_text
@@ -82,14 +83,10 @@ def store_golden(
         every: one row of so many is kept.
 
     Raises:
-        RecordError: the disk refuses, or the record is damaged.
+        OSError: the disk refuses; what was there is then as it was.
+        RecordError: the record is damaged.
 
     """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, stream in record.streams.items():
-            columns = {column: values[every - 1 :: every] for column, values in stream.items()}
-            write_parquet(folder / f"{name}.parquet", columns, stream.units)
     header = _Header(
         identity=identity_of(record.header),
         every=every,
@@ -101,7 +98,14 @@ def store_golden(
         },
         streams=tuple(record.streams),
     )
-    replace_text(folder / GOLDEN_FILE, json_text(header.model_dump(mode="json")))
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".golden-", dir=folder) as new:
+        for name, stream in record.streams.items():
+            columns = {column: values[every - 1 :: every] for column, values in stream.items()}
+            write_parquet(Path(new) / f"{name}.parquet", columns, stream.units)
+        write_at_once(Path(new) / GOLDEN_FILE, json_text(header.model_dump(mode="json")) + "\n")
+        for path in sorted(Path(new).iterdir()):
+            path.replace(folder / path.name)
 
 
 def read_golden(folder: Path) -> Golden:

@@ -100,7 +100,11 @@ def judge(folder: Path) -> Judgement:
         RecordError: the folder is no record, or cannot be read at all.
 
     """
-    record = read_record(folder)
+    return judge_record(read_record(folder))
+
+
+def judge_record(record: Record) -> Judgement:
+    """Judge a record that was read; what it read of it need not be read again."""
     problems = damage(record)
     measurements = dict.fromkeys(METRICS, math.nan) if problems else measure(record)
     warnings = () if problems else tuple(_differences(record, measurements))
@@ -258,4 +262,12 @@ def _differences(record: Record, measurements: Mapping[str, float]) -> list[str]
     return warnings
 
 
-__all__ = ["Judgement", "RecordError", "judge", "judge_closed", "store_judgement"]
+__all__ = [
+    "Judgement",
+    "RecordError",
+    "damage",
+    "judge",
+    "judge_closed",
+    "judge_record",
+    "store_judgement",
+]

@@ -10,9 +10,9 @@ from .divergence import Divergence, Tolerance, find_divergence, trace_of
 from .files import DamagedError
 from .golden import Golden, differs, hold_against
 from .identity import identity_of, scenario_keys, unlike
-from .judge import Judgement, judge
+from .judge import Judgement, judge_record
 from .metrics import METRICS
-from .reading import read_record
+from .reading import Record, read_record
 from .regression import Allowances, Change, changes, got_worse
 from .units import format_quantity
 
@@ -76,8 +76,8 @@ def compare_runs(a: Path, b: Path, tolerance: Tolerance, allowances: Allowances)
         RecordError: a folder is no record, or cannot be read.
 
     """
-    before, after = (side_of(judged_record(folder)) for folder in (a, b))
     one, other = (read_record(folder) for folder in (a, b))
+    before, after = (side_of(judged(record)) for record in (one, other))
     keys = scenario_keys(one.header, other.header)
     return RunComparison(
         before,
@@ -98,8 +98,8 @@ def compare_with_golden(
         RecordError: a file of either cannot be read.
 
     """
-    side = side_of(judged_record(run))
     record = read_record(run)
+    side = side_of(judged(record))
     return RunComparison(
         Side(str(golden.folder), golden.identity.policy, golden.verdict, golden.measurements),
         side,
@@ -111,21 +111,23 @@ def compare_with_golden(
     )
 
 
-def judged_record(folder: Path) -> Judgement:
+def judged(record: Record) -> Judgement:
     """Judge a record.
 
     Raises:
         DamagedError: it is not as it was written.
-        RecordError: it cannot be read.
 
     """
-    judgement = judge(folder)
+    judgement = judge_record(record)
     if judgement.problems:
-        raise DamagedError("\n".join(f"{folder}: {problem}" for problem in judgement.problems))
+        lines = (f"{record.folder}: {problem}" for problem in judgement.problems)
+        raise DamagedError("\n".join(lines))
     return judgement
 
 
-def side_of(judged: Judgement) -> Side:
+def side_of(judgement: Judgement) -> Side:
     """Return what is compared of a judged record."""
-    header = judged.header
-    return Side(str(judged.folder), header.policy_name, judged.verdict.name, judged.measurements)
+    header = judgement.header
+    return Side(
+        str(judgement.folder), header.policy_name, judgement.verdict.name, judgement.measurements
+    )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...evaluation.suite.judgement import SuiteJudgement
     from ...evaluation.suite.results import SuiteIdentity
     from ...scenarios.suite import Suite
+    from ..pool import Submit
     from .plan import Unit
     from .progress import SuiteProgress
     from .runner import Runner
@@ -37,6 +38,7 @@ class SuiteOptions:
     resume: bool = False
     policies: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    bracket: bool = True
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ def command(options: SuiteOptions) -> str:
     words += [word for seed in options.seeds for word in ("--seed", str(seed))]
     words += ["--jobs", str(options.jobs)]
     words += [] if options.junit is None else ["--junit", str(options.junit)]
+    words += [] if options.bracket else ["--no-bracket"]
     return shlex.join(words)
 
 
@@ -159,22 +162,27 @@ def _run(
         if not work.open():
             assert resumed is not None  # a suite that begins has runs
             progress.say(f"{resumed}: all {len(said.plan)} runs are there")
-            runner.bracket(submit, resumed)
+            if options.bracket:
+                runner.bracket(submit, resumed)
             return
         progress.say(_size(chosen, planned, len(work.rows)))
         runner.prepare(submit)
         progress.say(_duration(runner, options.jobs))
         if resumed is not None:
-            runner.run(submit, resumed)
-            runner.bracket(submit, resumed)
+            _work(runner, submit, resumed, bracket=options.bracket)
             return
         folder = new_folder(options.out, chosen.name)
         begin(folder, said)
         ended.folder = folder
         progress.say(f"results go to {folder}")
         with in_use(folder):
-            runner.run(submit, folder)
-            runner.bracket(submit, folder)
+            _work(runner, submit, folder, bracket=options.bracket)
+
+
+def _work(runner: Runner, submit: Submit, folder: Path, *, bracket: bool) -> None:
+    runner.run(submit, folder)
+    if bracket:
+        runner.bracket(submit, folder)
 
 
 def _size(chosen: Suite, planned: Sequence[Unit], done: int) -> str:

@@ -30,7 +30,9 @@ class ProfileError(ValueError):
         self.row, self.stamp = row, stamp
         place = self.file if row is None else f"{self.file}:{row}"
         moment = "" if stamp is None else f"{stamp}: "
-        super().__init__(f"{place}: {moment}{what}; {mend}")
+        # A torn file may have lines within a field; the message stays on one.
+        said = " ".join(f"{moment}{what}".split())
+        super().__init__(f"{place}: {said}; {mend}")
 
 
 @dataclass(frozen=True, slots=True)

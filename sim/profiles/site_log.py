@@ -32,6 +32,7 @@ from .table import Table, column_names, read_table
 
 Floats = NDArray[np.float64]
 
+_SHOWN: Final = 80
 _SUFFIXES: Final = {".csv", ".txt", ".gz", ".parquet", ".pq"}
 
 
@@ -157,25 +158,44 @@ def _commands(path: Path, form: SiteLogFormat, site_zone: str, notes: list[str])
 def _ragged(table: Table, row: int, text: Any, scale: float) -> tuple[tuple[float, ...], ...]:
     """Return a command's lists of watts, one a phase."""
     mend = "a command is a JSON array of three lists of watts, such as [[1500, 0], [2000], []]"
+    shown = str(text) if len(str(text)) <= _SHOWN else f"{str(text)[:_SHOWN]}…"
     try:
         content = json.loads(text) if isinstance(text, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, list) or len(content) != 3:
-        raise table.error(row, f"'{text}' is no command", mend)
-    for phase in content:
-        numbers = isinstance(phase, list) and all(
-            isinstance(power, int | float) and not isinstance(power, bool) for power in phase
-        )
-        if not numbers or not all(math.isfinite(power) for power in phase):
-            raise table.error(row, f"'{text}' is no command", mend)
-        if any(scale * power >= MOST_W for power in phase):
-            raise table.error(row, f"a command of {scale * max(phase) / 1000:g} kW for one load",
-                              "allowed: less than 100 kW; correct `command_unit`")  # fmt: skip
-        if any(power < 0 for power in phase):
-            raise table.error(row, f"a negative command ({min(phase):g})",
-                              "loads consume 0 W or more; was it corrupted?")  # fmt: skip
-    return tuple(tuple(scale * power for power in phase) for phase in content)
+        raise table.error(row, f"'{shown}' is no command", mend)
+    phases = [_watts(phase, scale) for phase in content]
+    if None in phases:
+        raise table.error(row, f"'{shown}' is no command", mend)
+    found = tuple(phase for phase in phases if phase is not None)
+    for phase in found:
+        if any(power_w >= MOST_W for power_w in phase):
+            raise table.error(
+                row,
+                f"a command of {max(phase) / 1000:g} kW for one load",
+                "allowed: less than 100 kW; correct `command_unit`",
+            )
+        if any(power_w < 0 for power_w in phase):
+            raise table.error(
+                row,
+                f"a negative command ({min(phase):g} W)",
+                "loads consume 0 W or more; was it corrupted?",
+            )
+    return found
+
+
+def _watts(phase: Any, scale: float) -> tuple[float, ...] | None:
+    """Return the watts of one phase's loads; None if it is no list of finite numbers."""
+    if not isinstance(phase, list):
+        return None
+    if not all(isinstance(power, int | float) and not isinstance(power, bool) for power in phase):
+        return None
+    try:
+        powers_w = tuple(scale * float(power) for power in phase)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
+    return powers_w if all(math.isfinite(power_w) for power_w in powers_w) else None
 
 
 def _reference(path: Path, form: SiteLogFormat, site_zone: str) -> Floats:

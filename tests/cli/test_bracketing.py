@@ -14,7 +14,7 @@ import pytest
 
 from wattbench.agents.policy import POLICIES
 from wattbench.commands import bounding, bracketing, measuring
-from wattbench.commands.bracketing import bracket_for_suite, bracket_of, write_bracket
+from wattbench.commands.bracketing import bracket_of, write_bracket
 from wattbench.commands.lifting import CannotLiftError, without_dead_time, without_rate_limit
 from wattbench.commands.measuring import MeasureError, measure_policies
 from wattbench.commands.run import RunOptions
@@ -106,7 +106,7 @@ def smith(run_of) -> Path:
 
 
 def test_everything_stands_on_one_axis_and_the_second_time_costs_no_run(
-    smith, scenario, runs, monkeypatch
+    smith, scenario, runs
 ) -> None:
     found = write_bracket(smith, scenario)
     assert found is not None
@@ -124,11 +124,9 @@ def test_everything_stands_on_one_axis_and_the_second_time_costs_no_run(
     assert runs.count("smith") == 2
     runs.clear()
     (smith / "bracket.json").unlink()
-    assert bracket_for_suite(smith, scenario) == found
+    assert write_bracket(smith, scenario) == found
     assert runs == []
     assert judge(smith).bracket == found
-    monkeypatch.setattr(bracketing, "bracket_of", None)  # nobody asks for it
-    assert bracket_for_suite(smith, scenario) == found
     (smith / "bracket.json").unlink()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import numpy as np
 import pytest
 
+from wattbench.evaluation import golden
 from wattbench.evaluation.divergence import Tolerance
 from wattbench.evaluation.golden import differs, hold_against, read_golden, store_golden
 from wattbench.evaluation.identity import identity_of, scenario_keys, unlike
@@ -33,17 +35,17 @@ def record(make_record, builders):
 def test_what_is_kept_is_what_is_held_against(record, tmp_path) -> None:
     golden_run = record()
     store_golden(tmp_path / "golden", golden_run, golden_run.stored_measurements, "PASS")
-    golden = read_golden(tmp_path / "golden")
-    assert golden.verdict == "PASS"
-    assert golden.identity == identity_of(golden_run.header)
-    assert golden.measurements["export_energy@1"] == 0.0
-    assert "decision_latency_p99@1" not in golden.measurements, "the machine's, not the run's"
-    assert not differs(hold_against(golden, record()))
-    found = hold_against(golden, record(5.0))
+    kept = read_golden(tmp_path / "golden")
+    assert kept.verdict == "PASS"
+    assert kept.identity == identity_of(golden_run.header)
+    assert kept.measurements["export_energy@1"] == 0.0
+    assert "decision_latency_p99@1" not in kept.measurements, "the machine's, not the run's"
+    assert not differs(hold_against(kept, record()))
+    found = hold_against(kept, record(5.0))
     assert found.first is not None
     assert (found.first.t_sim_us, found.first.first.b) == (31_000_000, 5.0)
-    assert not differs(hold_against(golden, record(1e-10)))
-    assert differs(hold_against(golden, record(1e-10), Tolerance()))
+    assert not differs(hold_against(kept, record(1e-10)))
+    assert differs(hold_against(kept, record(1e-10), Tolerance()))
 
 
 def test_another_length_is_another_trace(record, tmp_path) -> None:
@@ -121,3 +123,17 @@ def test_what_two_runs_differ_in_is_said_once_and_in_words(builders) -> None:
     # who takes part and how it is judged is no part of the experiment
     limits = header(scenario={**builders.header()["scenario"], "limits": [1], "seeds": [1, 2]})
     assert unlike(identity_of(a), identity_of(limits)) == ("limits",)
+
+
+def test_a_disk_that_refuses_leaves_what_was_there(record, tmp_path, monkeypatch) -> None:
+    store_golden(tmp_path / "golden", record(), {})
+    before = {path.name: path.read_bytes() for path in (tmp_path / "golden").iterdir()}
+
+    def full(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(golden, "write_at_once", full)
+    with pytest.raises(OSError, match="No space left"):
+        store_golden(tmp_path / "golden", record(5.0), {})
+    after = {path.name: path.read_bytes() for path in (tmp_path / "golden").iterdir()}
+    assert after == before

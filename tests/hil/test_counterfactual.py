@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from wattbench.hil.bench import Bench
 from wattbench.hil.counterfactual import (
     Decisions,
     Observed,
+    Sends,
     decide_open_loop,
     observed_by,
     stale_steps,
@@ -133,12 +135,8 @@ def test_it_needs_the_commands_that_were_sent_and_those_only(runs) -> None:
     # without the commands, the model of the own power and what stands are other ones
     agent = Agent(policy, site_info(scenario, actuators))
     agent.reset(7)
-    none = observed.sends.after_step[:0]
-    bare = type(observed.sends)(none, none, observed.sends.power_w[:0])
-    deaf = type(observed)(
-        observed.t_us, observed.values, observed.sampled_us, observed.present, observed.age_s,
-        observed.reports_w, bare,
-    )  # fmt: skip
+    bare = Sends(*(column[:0] for column in dataclasses.astuple(observed.sends)))
+    deaf = dataclasses.replace(observed, sends=bare)
     found = decide_open_loop(agent, deaf, observed.stale(policy.max_age_s))
     assert not np.array_equal(found.decided_w, recorded.decided_w)
 
@@ -171,3 +169,24 @@ def test_staleness_computed_and_staleness_recorded_agree(runs) -> None:
         np.testing.assert_array_equal(
             observed.stale(5.0), stale_steps(record, observed, recorded, 5.0)
         )
+
+
+@pytest.mark.parametrize("steps", [1, 100, 160])
+def test_a_decision_does_not_depend_on_what_came_after_it(runs, steps) -> None:
+    scenario, records = runs
+    policy = policy_of(scenario, "watts")
+    observed, _, whole = shown(scenario, records["pi"], policy)
+    early = observed.sends.after_step < steps
+    sends = Sends(*(column[early] for column in dataclasses.astuple(observed.sends)))
+    rows = {
+        field.name: getattr(observed, field.name)[:steps]
+        for field in dataclasses.fields(observed)
+        if field.name != "sends"
+    }
+    begun = Observed(**rows, sends=sends)
+    actuators = plants.PLANTS["export"].actuators(scenario.plant, scenario.edge)
+    agent = Agent(policy, site_info(scenario, actuators))
+    agent.reset(7)
+    found = decide_open_loop(agent, begun, begun.stale(policy.max_age_s))
+    np.testing.assert_array_equal(found.decided_w, whole.decided_w[:steps])
+    np.testing.assert_array_equal(found.guarded_w, whole.guarded_w[:steps])

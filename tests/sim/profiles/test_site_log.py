@@ -159,7 +159,7 @@ def test_commands_are_ragged_lists_a_phase(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[[1], [], [-5]]", "a negative command (-5)"),
+        ("[[1], [], [-5]]", "a negative command (-5 W)"),
         ("[[1], []]", "is no command"),
         ("[[1], [], 5]", "is no command"),
         ("[[1], [], [true]]", "is no command"),
@@ -167,6 +167,9 @@ def test_commands_are_ragged_lists_a_phase(tmp_path) -> None:
         ("[[1], [], [1e999]]", "is no command"),
         ('[[1], [], ["5"]]', "is no command"),
         ("all off", "is no command"),
+        ("[[1], [], [" + "9" * 400 + "]]", "is no command"),
+        ("[" * 9000, "is no command"),
+        ("[[1], [], [250000]]", "a command of 250 kW for one load"),
         ("", "is no command"),
     ],
 )
