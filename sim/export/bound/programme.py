@@ -15,11 +15,11 @@ one.
 Over a block the leak is at most what it is at ``e₀ + Q + g`` and at least what it is at
 ``e₁ − Q − g`` (e₀, e₁ energy at both ends, Q heat of the block, g what a warmer room adds). What is
 drawn in a second is at most ``w·e / e_comfort``, so that every second leaves at least ``1 − w /
-e_comfort`` of what there is, and the block draws at most ``(1 − Π(1 − w / e_comfort))·(e₀ + Q + g)``
-(induction from its last second back); it may be less in the programme, never more. A thermostat
-opens before the second that follows on its temperature: energy never exceeds that by more than one
-second of heat. Forced heating, ramps, minimum times, whole amperes and resolutions are left out:
-each would only restrict further.
+e_comfort`` of what there is, and the block draws at most
+``(1 − Π(1 − w / e_comfort))·(e₀ + Q + g)`` (induction from its last second back); it may be less in
+the programme, never more. A thermostat opens before the second that follows on its temperature:
+energy never exceeds that by more than one second of heat. Forced heating, ramps, minimum times,
+whole amperes and resolutions are left out: each would only restrict further.
 
 Energies in Wh.
 """
