@@ -2,8 +2,8 @@
 
 ``python -m wattbench.commands.precompile`` compiles what advances the plant in this process, and
 the agents' kernels, sending and the bound in another beside it; with the name of one half, only
-that one.
-It lands in the compile cache (see ``sim/compiled.py``), where every later process finds it.
+that one. It lands in the compile cache (see ``sim/compiled.py``), where every later process finds
+it.
 """
 
 from __future__ import annotations

@@ -95,13 +95,16 @@ def records(folder: Path) -> dict[str, Any]:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the suite to its end in this process; return its folder."""
     folder = tmp_path_factory.mktemp("reference")
-    assert suite(SuiteOptions(str(write_suite(folder)), folder, jobs=1), as_json=False) == 0
+    assert (
+        suite(SuiteOptions(str(write_suite(folder)), folder, jobs=1, bracket=False), as_json=False)
+        == 0
+    )
     return folder / "small"
 
 
 def started(path: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     """Start the command in a process group of its own."""
-    words = ["-m", "wattbench", "suite", str(path), "--out", str(out), *more]
+    words = ["-m", "wattbench", "suite", str(path), "--out", str(out), "--no-bracket", *more]
     return subprocess.Popen(
         [sys.executable, *words],
         stdout=subprocess.PIPE,
@@ -194,7 +197,7 @@ def test_resuming_a_finished_suite_runs_nothing(
 def test_without_resume_a_folder_is_kept(reference: Path, tmp_path: Path) -> None:
     shutil.copytree(reference, tmp_path / "small")
     path = write_suite(tmp_path / "files", SUITE.replace("[1, 2, 3]", "[1]"))
-    options = SuiteOptions(str(path), tmp_path, jobs=1)
+    options = SuiteOptions(str(path), tmp_path, jobs=1, bracket=False)
     assert suite(options, as_json=False) == 3  # one seed is too little for the interval
     assert len(rows(tmp_path / "small")) == RUNS
     assert len(rows(tmp_path / "small-2")) == RUNS // 3
@@ -277,7 +280,10 @@ def test_a_killed_worker_ends_it_in_one_line(reference: Path, tmp_path: Path) ->
     assert process.returncode == 5
     assert "a worker process was killed" in err
     assert "Traceback" not in err
-    assert suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True), as_json=False) == 0
+    assert (
+        suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True, bracket=False), as_json=False)
+        == 0
+    )
     assert rows(folder) == rows(reference)
 
 
@@ -297,7 +303,10 @@ def test_what_a_kill_leaves_is_mended(
     kept = folder / "runs" / "edges@far" / "smith-seed2" / "record.json"
     written_ns = kept.stat().st_mtime_ns
 
-    assert suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True), as_json=False) == 0
+    assert (
+        suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True, bracket=False), as_json=False)
+        == 0
+    )
     assert "16 of them finished" in capsys.readouterr().err
     assert rows(folder) == rows(reference)
     assert records(folder) == records(reference)
@@ -327,7 +336,7 @@ def test_a_changed_suite_is_not_resumed(
 ) -> None:
     path = write_suite(tmp_path, SUITE.replace(*change))
     before = (reference / "results.jsonl").read_bytes()
-    options = SuiteOptions(str(path), reference.parent, jobs=1, resume=True)
+    options = SuiteOptions(str(path), reference.parent, jobs=1, resume=True, bracket=False)
     assert suite(options, as_json=False) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "cannot be resumed" in line
@@ -344,7 +353,10 @@ def test_another_wattbench_does_not_resume(
     said = json.loads((reference / "suite.json").read_text())
     said["packages"]["numpy"], said["wattbench_version"] = "0.1", "0.0.1"
     (folder / "suite.json").write_text(json.dumps(said))
-    assert suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True), as_json=False) == 2
+    assert (
+        suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True, bracket=False), as_json=False)
+        == 2
+    )
     (line,) = capsys.readouterr().err.splitlines()
     assert "wattbench 0.0.1 is" in line
     assert "numpy 0.1 is" in line
@@ -356,7 +368,12 @@ def test_one_process_at_a_time(
     path, folder = write_suite(tmp_path), tmp_path / "small"
     shutil.copytree(reference, folder)
     with in_use(folder):
-        assert suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True), as_json=False) == 2
+        assert (
+            suite(
+                SuiteOptions(str(path), tmp_path, jobs=1, resume=True, bracket=False), as_json=False
+            )
+            == 2
+        )
     assert "another process runs this suite" in capsys.readouterr().err
 
 
@@ -365,7 +382,7 @@ def test_a_policys_error_does_not_end_it(
 ) -> None:
     text = SUITE.replace("[{kind: smith}]", "[{kind: crash_early}, {kind: smith}]")
     path = write_suite(tmp_path, text.replace("[1, 2, 3]", "[1, 2]"))
-    assert suite(SuiteOptions(str(path), tmp_path, jobs=1), as_json=False) == 5
+    assert suite(SuiteOptions(str(path), tmp_path, jobs=1, bracket=False), as_json=False) == 5
     found = rows(tmp_path / "small")
     assert [row["verdict"] for place, row in found.items() if "crash" in place] == ["ERROR"] * 4
     assert [row["verdict"] for place, row in found.items() if "smith" in place] == ["PASS"] * 4
@@ -373,7 +390,10 @@ def test_a_policys_error_does_not_end_it(
     assert "edges@plain/crash_early-seed1: error: " in shown
     assert "policy 'crash_early', step 5" in shown
     before = (tmp_path / "small" / "results.jsonl").read_bytes()
-    assert suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True), as_json=False) == 5
+    assert (
+        suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True, bracket=False), as_json=False)
+        == 5
+    )
     assert (tmp_path / "small" / "results.jsonl").read_bytes() == before  # it is a result
 
 
@@ -390,7 +410,7 @@ def test_a_rig_that_is_gone_ends_it(
 
     monkeypatch.setattr(bench, "open_world", gone)
     path = write_suite(tmp_path)
-    assert suite(SuiteOptions(str(path), tmp_path, jobs=1), as_json=True) == 6
+    assert suite(SuiteOptions(str(path), tmp_path, jobs=1, bracket=False), as_json=True) == 6
     shown = capsys.readouterr()
     assert json.loads(shown.out)["error"] == "the rig is gone"
     assert "to go on: wattbench suite" in shown.err
@@ -414,11 +434,14 @@ def test_a_full_disk_ends_it_and_nothing_finished_is_lost(
     path = write_suite(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(runner, "append_row", full)
-        assert suite(SuiteOptions(str(path), tmp_path, jobs=1), as_json=False) == 5
+        assert suite(SuiteOptions(str(path), tmp_path, jobs=1, bracket=False), as_json=False) == 5
     first, second = capsys.readouterr().err.splitlines()[-2:]
     assert "No space left on device" in first
     assert "to go on" in second
-    assert suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True), as_json=False) == 0
+    assert (
+        suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True, bracket=False), as_json=False)
+        == 0
+    )
     assert rows(tmp_path / "small") == rows(reference)
 
 

@@ -24,8 +24,11 @@ from .possible import possible
 from .programme import Model, blocks, build
 from .solver import Solution, solve
 
-BLOCK_S: Final = 60
-"""Length of the blocks of the programme: power is exact second by second whatever it is."""
+_BLOCKS_S: Final = (10, 15, 20, 30, 60)
+"""Lengths of the programme's blocks. Shorter ones are tighter: within a block one device may make
+up for another's rating."""
+_MANY: Final = 400
+"""Blocks that are solved in a few seconds; longer runs have longer blocks."""
 MARGIN_K: Final = 0.7
 """How far below its thermostat the plan keeps a tank: one that opens stays open for hours."""
 _ROUNDING: Final = 1e-9
@@ -59,7 +62,8 @@ def clairvoyant_bound(
     """
     begin = time.perf_counter()
     can = possible(plant, edge, profiles, faults, seed, timing)
-    cut = blocks(timing.duration_s, BLOCK_S)
+    block_s = next((b for b in _BLOCKS_S if timing.duration_s <= b * _MANY), _BLOCKS_S[-1])
+    cut = blocks(timing.duration_s, block_s)
     model = build(plant, can, weights, cut)
     solution = solve(model.programme)
     flows_wh = (np.abs(can.surplus_w).sum() + can.load_w.sum() + can.draw_wh.sum() * 3600) / 3600
@@ -83,6 +87,7 @@ def clairvoyant_bound(
         sides = solution.bound + model.constant - _power_side(model, solution, weights)
         with_budget_wh = max(sides + power_ws / 3600.0 - rounding_wh, objective_wh)
     counted = time.perf_counter()
+    cut = blocks(timing.duration_s, _BLOCKS_S[-1])  # a plan that is smoother loses nothing
     planned = build(plant, can, weights, cut, margin_k=MARGIN_K)
     schedule = make_schedule(
         plant,
@@ -97,7 +102,7 @@ def clairvoyant_bound(
     )
     about = dict(solution.about)
     about |= {
-        "block_s": BLOCK_S,
+        "block_s": block_s,
         "solve_s": round(solved - begin, 3),
         "budget_s": round(counted - solved, 3),
         "plan_s": round(time.perf_counter() - counted, 3),

@@ -14,10 +14,12 @@ one.
 **Tanks.** With e the energy above cold water, a second does ``e' = e + heat − leak(e) − drawn(e)``.
 Over a block the leak is at most what it is at ``e₀ + Q + g`` and at least what it is at
 ``e₁ − Q − g`` (e₀, e₁ energy at both ends, Q heat of the block, g what a warmer room adds). What is
-drawn, ``w·min(1, e / e_comfort)``, rises with e, so it is at most that at ``e₀ + Q + g``; it may be
-less in the programme, never more. A thermostat opens before the second that follows on its
-temperature: energy never exceeds that by more than one second of heat. Forced heating, ramps,
-minimum times, whole amperes and resolutions are left out: each would only restrict further.
+drawn in a second is at most ``w·e / e_comfort``, so that every second leaves at least ``1 − w /
+e_comfort`` of what there is, and the block draws at most
+``(1 − Π(1 − w / e_comfort))·(e₀ + Q + g)`` (induction from its last second back); it may be less in
+the programme, never more. A thermostat opens before the second that follows on its temperature:
+energy never exceeds that by more than one second of heat. Forced heating, ramps, minimum times,
+whole amperes and resolutions are left out: each would only restrict further.
 
 Energies in Wh.
 """
@@ -217,10 +219,10 @@ def _tank(
     lp.put(lower, drawn, 1.0)
     wanted = np.flatnonzero(asked > 0.0)
     if len(wanted):
-        # e − least instead of e: never negative, and equal to it wherever that is 0.
-        part = asked[wanted] / comfort
-        lift = np.where(least < -1e-3, -least, 0.0)
-        right = part * (before[wanted] + gain[wanted] + lift)
+        # Each second leaves at least (1 − w / e_comfort) of what there is; never negative: e − least.
+        left = np.log1p(-np.minimum(can.draw_wh[a] / comfort, 1.0 - 1e-12))
+        part = -np.expm1(cut.sums(left))[wanted]
+        right = part * (before[wanted] + gain[wanted] + max(-least, 0.0))
         rows = lp.add_rows(-np.inf, right, len(wanted))
         lp.put(rows, drawn[wanted], 1.0)
         lp.put(rows, heat[wanted], -part)
