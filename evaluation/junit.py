@@ -98,6 +98,7 @@ def _limit_case(suite: ET.Element, classname: str, result: LimitResult) -> None:
             "measured": f"{result.measured:.9g}",
             "bound": f"{result.bound:.9g}",
             "unit": result.unit,
+            **({"uncertainty": result.rule} if result.rule else {}),
         },
     )
     measured = format_quantity(result.measured, result.unit)

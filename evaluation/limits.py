@@ -196,6 +196,13 @@ class LimitResult:
         """The verdict's name, or ``not judged``."""
         return "not judged" if self.verdict is None else self.verdict.name
 
+    @property
+    def rule(self) -> str:
+        """The limit's uncertainty and how it entered: ``± 2 Wh, guarded``; empty without one."""
+        if self.limit.uncertainty is None:
+            return ""
+        return f"± {format_quantity(self.limit.uncertainty, self.unit)}, {self.decision_rule}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {

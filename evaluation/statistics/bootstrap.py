@@ -98,7 +98,7 @@ def reduction_interval(policy: Samples, baseline: Samples, level: float = 0.95) 
     mean over the strata. The ratio of sums is what a site gains over many days: the mean of the
     pairs' own ratios would give a day with next to no export the weight of a full one. Strata count
     alike, so that a large site does not decide for the others. Both sums 0: 0. Only the baseline's
-    0: there is no such share, and no estimate; a draw of that kind counts as −∞ or ∞.
+    0: −∞ for a policy above it, ∞ for one below, as for single draws.
 
     The statistic and `compare.reduction` of the sums are the same.
     """
@@ -158,7 +158,7 @@ def interquartile_mean_interval(samples: Samples, level: float = 0.95) -> Interv
     draws = _interquartile(values[order], counts)
     freedom = total - len(kept)
     spread = sum(len(v) ** 2 / max(len(v) - 1, 1) for v in kept.values()) / total
-    varying = [len(v) for v in kept.values() if np.ptp(v) > 0]
+    varying = [len(v) for v in kept.values() if v.min() < v.max()]
     return _interval(kept, estimate, draws, level, math.sqrt(spread), freedom, varying)
 
 
@@ -246,7 +246,7 @@ def _interval(
 ) -> Interval:
     """Return the interval; ``varying`` are the pairs of the strata in which pairs differ."""
     if math.isnan(estimate) or np.isnan(draws).any():
-        return _without(samples, estimate, level, "a baseline of 0 has no share")
+        return _without(samples, estimate, level, "shares of ∞ and −∞ have no mean")
     fewest = min(samples, key=lambda key: len(samples[key]))
     if len(samples[fewest]) < MIN_PAIRS:
         why = f"{fewest} has {len(samples[fewest])} pairs, fewer than {MIN_PAIRS}"

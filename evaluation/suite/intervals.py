@@ -58,7 +58,7 @@ def judge_interval_limit(
     interval = _interval(limit, data)
     verdict, reason = _verdict(limit, data, interval)
     more = None
-    if verdict is Verdict.INCONCLUSIVE:
+    if verdict is Verdict.INCONCLUSIVE and math.isfinite(interval.estimate):
         more = further_seeds(interval, limit.value)
     return IntervalLimitResult(
         policy, limit.text(), limit.metric, limit.unit, interval, limit.value, limit.upper,
@@ -85,10 +85,7 @@ def _verdict(limit: IntervalLimitConfig, data: Paired, interval: Interval) -> tu
         lack = f"; {data.valueless} have no value" if data.valueless else ""
         return Verdict.ERROR, f"there is no completed {_word(limit)}{lack}"
     if math.isnan(interval.estimate):
-        return (
-            Verdict.ERROR,
-            f"{limit.vs} is 0 in a scenario, which has no share: bound max_increase",
-        )
+        return Verdict.ERROR, interval.reason
     few = [key for key, values in data.policy.items() if len(values) < MIN_PAIRS]
     if few:
         return Verdict.INCONCLUSIVE, f"fewer than {MIN_PAIRS} {_word(limit)}s in {_named(few)}"
@@ -98,13 +95,20 @@ def _verdict(limit: IntervalLimitConfig, data: Paired, interval: Interval) -> tu
     if limit.upper:
         bound, low, high = -bound, -high, -low
     if high < bound:
-        return Verdict.FAIL, ""
+        return Verdict.FAIL, _no_share(limit, interval)
     if low < bound:
-        return Verdict.INCONCLUSIVE, _straddles(interval, limit.value)
+        return Verdict.INCONCLUSIVE, _no_share(limit, interval) or _straddles(interval, limit.value)
     if data.left_out:
         lack = f"{data.left_out} of {data.left_out + data.pairs} {_word(limit)}s are left out"
         return Verdict.INCONCLUSIVE, f"{lack}: {_why_left_out(data)}"
     return Verdict.PASS, ""
+
+
+def _no_share(limit: IntervalLimitConfig, interval: Interval) -> str:
+    """Say why a ratio is infinite; empty if it is not."""
+    if math.isfinite(interval.estimate):
+        return ""
+    return f"{limit.vs} has 0 in a scenario, of which there is no share: bound max_increase"
 
 
 def _straddles(interval: Interval, bound: float) -> str:
@@ -186,5 +190,8 @@ def _rate(policy: str, metric: str, events: float, hours: float) -> Rate:
 
 
 def _per_hour(rate_per_h: float) -> str:
-    """Return a rate as ``1 in 80 h``, or ``3.2 per h`` where it is more than one an hour."""
-    return f"1 in {1 / rate_per_h:.3g} h" if rate_per_h <= 1 else f"{rate_per_h:.3g} per h"
+    """Return a rate as ``1 in 80 h``, rounded to the safe side, or ``3.2 per h`` above one."""
+    if rate_per_h > 1:
+        return f"{math.ceil(10 * rate_per_h) / 10:g} per h"
+    hours = 1 / rate_per_h
+    return f"1 in {math.floor(hours) if hours >= 10 else math.floor(10 * hours) / 10:g} h"

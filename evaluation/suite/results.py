@@ -180,7 +180,7 @@ def read_rows(folder: Path) -> list[RunRow]:
 
 
 def _check(row: RunRow) -> None:
-    """Raise ValueError or KeyError for what no run can have."""
+    """Raise ValueError for what no run can have."""
     for limit in row.limits:
         if lacking := _LIMIT_KEYS - limit.keys():
             raise ValueError(f"a limit lacks {', '.join(sorted(lacking))}")
@@ -189,7 +189,7 @@ def _check(row: RunRow) -> None:
     for word in words:
         if word is not None and word not in Verdict.__members__:
             raise ValueError(f"{word!r} is no verdict")
-    if not row.cell.baseline:
-        if row.verdict is None or row.exit_code is None:
-            raise ValueError("a judged run has no verdict")
+    if not row.cell.baseline and None in {row.verdict, row.exit_code}:
+        raise ValueError("a judged run has no verdict")
+    if row.exit_code is not None:
         suite_exit_code([row.exit_code])
