@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .show import (
@@ -22,6 +23,7 @@ from .show import (
     EXIT_USAGE,
     RunReport,
     as_dict,
+    judgement_lines,
     judgement_row,
     report_lines,
     table_lines,
@@ -31,12 +33,14 @@ from .show import (
 if TYPE_CHECKING:
     from ..evaluation.judge import Judgement
     from ..hil.bench import RunResult
+    from ..hil.progress import Progress
     from ..hil.rigs.concrete import RigSetup
     from ..scenarios.model import Scenario
 
 
 #: Set in the environment, it shows where an error came from.
 _BASELINE = "baseline-"
+_LONG_S = 1.0
 _TRACEBACK = "WATTBENCH_TRACEBACK"
 _HOW = f"{_TRACEBACK}=1 says where"
 
@@ -59,6 +63,8 @@ class RunOptions:
     tape: bool | None = None
     replay: Path | None = None
     """A tape, or a run's folder with one, that plays the devices."""
+    bracket: bool = True
+    """Whether each judged run is put between `zero` and the bound."""
 
 
 def run(options: RunOptions, *, as_json: bool) -> int:
@@ -69,10 +75,10 @@ def run(options: RunOptions, *, as_json: bool) -> int:
     except KeyboardInterrupt as stop:
         report.error, report.exit_code = str(stop) or "stopped by SIGINT", EXIT_ABORTED
     except Exception as problem:
-        report.exit_code = _exit_code_of(problem)
+        report.exit_code = exit_code_of(problem)
         report.error = str(problem)
         if report.exit_code is None:
-            if _wants_traceback():
+            if wants_traceback():
                 raise
             report.exit_code = EXIT_ERROR
             report.error = f"error inside: {type(problem).__name__}: {problem} ({_HOW})"
@@ -90,7 +96,6 @@ def run(options: RunOptions, *, as_json: bool) -> int:
 
 def judge(folders: Sequence[Path], *, as_json: bool) -> int:
     """Judge records again from their folders alone; return the exit code."""
-    from ..evaluation.units import format_quantity
     from ..evaluation.verdict import roll_up, suite_exit_code
 
     judgements, problems = _judge_all(folders)
@@ -106,15 +111,7 @@ def judge(folders: Sequence[Path], *, as_json: bool) -> int:
         _print_json(shown | ({"error": "\n".join(problems)} if problems else {}))
         return code
     for judgement in judgements:
-        reason = f": {judgement.reason}" if judgement.reason else ""
-        print(f"{judgement.verdict.name:<12}  {judgement.folder}{reason}")
-        for result in judgement.limits:
-            measured = f"measured {format_quantity(result.measured, result.unit)}"
-            if result.limit.vs is not None:
-                measured += f", bound {format_quantity(result.bound, result.unit)}"
-            print(f"  {result.word:<12}  {result.limit.text()}  ({measured})")
-        for line in (*judgement.problems[1:], *judgement.warnings):
-            print(f"  {line}")
+        _print_lines(judgement_lines(judgement))
     return code
 
 
@@ -131,11 +128,13 @@ def _run(options: RunOptions, report: RunReport) -> None:
 
         def finish(result: RunResult) -> None:
             report.folder = result.folder.parent
-            if result.outcome.error is not None and _wants_traceback():
+            if result.outcome.error is not None and wants_traceback():
                 traceback.print_exception(result.outcome.error)
             if result.baseline:
                 report.baselines.append(result)
             else:
+                if options.bracket:
+                    _bracket(result, report, scenario, setup, progress)
                 _finish_record(result, report)
 
         if options.replay is not None:
@@ -218,6 +217,30 @@ def _one_of(option: str, value: str | None, allowed: Sequence[str]) -> None:
         raise UsageError(f"{option} is '{value}'; allowed: {', '.join(allowed)}")
 
 
+def _bracket(
+    result: RunResult,
+    report: RunReport,
+    scenario: Scenario,
+    rig: RigSetup | None,
+    progress: Progress,
+) -> None:
+    """Write the bracket of a judged run, and say how long it took if it took long."""
+    from .bracketing import write_bracket
+
+    begin_s = perf_counter()
+    try:
+        bracket = write_bracket(result.folder, scenario, rig)
+    except KeyboardInterrupt:
+        # The run itself is over and can be judged; what it is compared with must wait.
+        _finish_record(result, report)
+        raise
+    elapsed_s = perf_counter() - begin_s
+    if bracket is not None and elapsed_s > _LONG_S:
+        progress.note(
+            f"{scenario.name} · {result.policy} · seed {result.seed}: bracket in {elapsed_s:.1f} s"
+        )
+
+
 def _finish_record(result: RunResult, report: RunReport) -> None:
     """Judge a closed record and write verdict, report and JUnit into its folder."""
     from ..evaluation.files import replace_text
@@ -261,11 +284,12 @@ def _write_overview(report: RunReport) -> None:
         write_comparison(report.folder / "report.html", [report_input(j) for j in judgements])
 
 
-def _wants_traceback() -> bool:
+def wants_traceback() -> bool:
+    """Return whether errors are to be shown with where they came from."""
     return bool(os.environ.get(_TRACEBACK))
 
 
-def _exit_code_of(problem: Exception) -> int | None:
+def exit_code_of(problem: Exception) -> int | None:
     """Return the exit code of an error that a user can mend, None for one inside."""
     from ..agents.policy import PolicyError
     from ..evaluation.record import RecordError
@@ -296,19 +320,24 @@ def _judge_all(folders: Sequence[Path]) -> tuple[list[Judgement], list[str]]:
     judgements, problems = [], []
     for given in folders:
         try:
-            for folder in _records(given):
+            for folder in records_in(given):
                 judgements.append(judge_folder(folder))
         except (RecordError, UsageError) as problem:
             problems.append(str(problem))
         except Exception as problem:
-            if _wants_traceback():
+            if wants_traceback():
                 raise
             problems.append(f"{given}: damaged record ({type(problem).__name__}: {problem})")
     return judgements, problems
 
 
-def _records(given: Path) -> list[Path]:
-    """Return the record that a folder is, or the judged records inside it."""
+def records_in(given: Path) -> list[Path]:
+    """Return the record that a folder is, or the judged records inside it.
+
+    Raises:
+        UsageError: the folder holds none.
+
+    """
     if (given / "record.json").exists() or (given / "trace").exists() or not given.is_dir():
         return [given]
     baselines: list[str] = []

@@ -10,15 +10,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from .bracket import Bracket, read_bracket
 from .files import RecordError, hash_files, replace_text
 from .header import SCHEMA_VERSION, RecordHeader
 from .limits import LimitConfig, LimitResult, judge_limit
 from .metrics import METRICS, measure
 from .model import json_text
-from .reading import Record, read_record, trace_hash
+from .reading import Record, read_header, read_record, trace_hash
 from .verdict import ExitCode, Verdict, exit_code, roll_up
 
 _RELATIVE_TOLERANCE = 1e-9
+_OBJECTIVE = "objective@1"
 _STREAMS = ("truth", "readings", "commands")
 
 _OF_STATUS = {
@@ -41,6 +43,9 @@ class Judgement:
         measurements: computed again, by metric id.
         problems: what makes the record worthless as evidence; each is an ERROR.
         warnings: what a reader should know.
+        bracket: where the policy stands between `zero` and the bound, as `bracket.json` has it.
+        breaches: who is below a bound that no policy can be below; each is an ERROR, not of the
+            policy but of the bench.
 
     """
 
@@ -52,12 +57,14 @@ class Judgement:
     measurements: Mapping[str, float]
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    bracket: Bracket | None = None
+    breaches: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:
         """Why the verdict is what it is, in one line; empty for PASS."""
-        if self.problems:
-            return self.problems[0]
+        if self.problems or self.breaches:
+            return (*self.problems, *self.breaches)[0]
         if self.header.status != "completed":
             return f"the run was {_ended(self.header)}"
         worst = [r for r in self.limits if r.verdict is self.verdict]
@@ -71,32 +78,59 @@ class Judgement:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return {
+        shown = {
             "verdict": self.verdict.name,
             "exit_code": int(self.exit_code),
             "reason": self.reason,
             "limits": [result.as_dict() for result in self.limits],
-            "problems": list(self.problems),
+            "problems": [*self.problems, *self.breaches],
             "warnings": list(self.warnings),
         }
+        return shown | ({} if self.bracket is None else {"bracket": self.bracket.figures()})
 
 
 def judge(folder: Path) -> Judgement:
     """Judge a record; reads only.
 
     A run that was not completed is ABORTED (ERROR if it ended in an error) and its limits are not
-    judged. A record whose files are not those that were written is an ERROR.
+    judged. A record whose files are not those that were written is an ERROR, and so is a J below
+    the bound in its ``bracket.json``: its limits are judged, but the bench is not to be trusted.
 
     Raises:
         RecordError: the folder is no record, or cannot be read at all.
 
     """
     record = read_record(folder)
-    problems = _damage(record)
+    problems = damage(record)
     measurements = dict.fromkeys(METRICS, math.nan) if problems else measure(record)
-    limits, invalid = _limits(record.header)
-    problems += invalid
-    header = record.header
+    warnings = () if problems else tuple(_differences(record, measurements))
+    return _judged(record.folder, record.header, measurements, problems, warnings)
+
+
+def judge_closed(folder: Path, measurements: Mapping[str, float]) -> Judgement:
+    """Judge a record that this process has just closed, by what it measured of it then.
+
+    The verdict is that of `judge`, without reading the streams back from disk.
+
+    Raises:
+        RecordError: `record.json` cannot be read.
+
+    """
+    return _judged(Path(folder), read_header(folder), measurements, [], ())
+
+
+def _judged(
+    folder: Path,
+    header: RecordHeader,
+    measurements: Mapping[str, float],
+    problems: list[str],
+    warnings: tuple[str, ...],
+) -> Judgement:
+    limits, invalid = _limits(header)
+    bracket, wrong = (None, []) if problems else _bracket(folder, header, measurements)
+    problems += invalid + wrong
+    breaches = () if bracket is None else bracket.breaches()
+    warnings += () if bracket is None else bracket.warnings
     if header.status == "completed" and not problems:
         results = tuple(judge_limit(limit, measurements, header) for limit in limits)
         verdict = roll_up(r.verdict for r in results if r.verdict is not None)
@@ -104,15 +138,19 @@ def judge(folder: Path) -> Judgement:
         why = "the record is damaged" if problems else f"the run was {_ended(header)}"
         results = tuple(_unjudged(limit, measurements, header, why) for limit in limits)
         verdict = Verdict.ERROR if problems else _OF_STATUS[header.status]
+    if breaches:
+        verdict = Verdict.ERROR
     return Judgement(
-        Path(folder),
+        folder,
         header,
         verdict,
         exit_code(verdict, safe_state_confirmed=header.safe_state.confirmed),
         results,
         measurements,
         tuple(problems),
-        () if problems else tuple(_differences(record, measurements)),
+        warnings,
+        bracket,
+        breaches,
     )
 
 
@@ -131,7 +169,7 @@ def store_judgement(judgement: Judgement) -> None:
     replace_text(judgement.folder / "measurements.json", json_text(content))
 
 
-def _damage(record: Record) -> list[str]:
+def damage(record: Record) -> list[str]:
     """Say which files are not those that were written."""
     folder, header = record.folder, record.header
     if not record.intact:
@@ -158,6 +196,24 @@ def _damage(record: Record) -> list[str]:
     return problems
 
 
+def _bracket(
+    folder: Path, header: RecordHeader, measurements: Mapping[str, float]
+) -> tuple[Bracket | None, list[str]]:
+    """Return the record's bracket, and what is wrong with it; then there is none."""
+    try:
+        bracket = read_bracket(folder)
+    except RecordError as error:
+        return None, [str(error)]
+    if bracket is None:
+        return None, []
+    if bracket.trace_sha256 != header.trace_sha256:
+        return None, ["bracket.json belongs to another run: its trace hash is not this record's"]
+    measured, stated = measurements[_OBJECTIVE], bracket.objective_wh[bracket.policy]
+    if not math.isclose(measured, stated, rel_tol=_RELATIVE_TOLERANCE, abs_tol=1e-6):
+        return None, [f"bracket.json gives J as {stated:g} Wh, the trace as {measured:g} Wh"]
+    return bracket, []
+
+
 def _limits(header: RecordHeader) -> tuple[list[LimitConfig], list[str]]:
     """Return the scenario's limits, and what is wrong with those that cannot be read."""
     limits, problems = [], []
@@ -169,6 +225,8 @@ def _limits(header: RecordHeader) -> tuple[list[LimitConfig], list[str]]:
             where = ".".join(str(part) for part in first["loc"])
             place = f"{where}: " if where else ""
             problems.append(f"limit {number} cannot be read: {place}{first['msg']}")
+    if (rule := header.scenario.get("decision_rule", header.decision_rule)) != header.decision_rule:
+        problems.append(f"decision_rule is {rule!r}, which is none; allowed: simple, guarded")
     return limits, problems
 
 
@@ -200,4 +258,4 @@ def _differences(record: Record, measurements: Mapping[str, float]) -> list[str]
     return warnings
 
 
-__all__ = ["Judgement", "RecordError", "judge", "store_judgement"]
+__all__ = ["Judgement", "RecordError", "judge", "judge_closed", "store_judgement"]

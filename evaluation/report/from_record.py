@@ -42,7 +42,8 @@ def report_input(judgement: Judgement, record: Record | None = None) -> ReportIn
         verdict=judgement.verdict.name,
         ended=f"{header.status}: {header.reason}" if header.reason else header.status,
         reason=judgement.reason,
-        notes=(*judgement.problems, *judgement.warnings),
+        notes=(*judgement.problems, *judgement.breaches, *judgement.warnings),
+        bracket=judgement.bracket,
         start_utc=_start(header),
         time_zone=str(_inner(scenario, "profiles", "site").get("time_zone", "UTC")),
         duration_s=float(_inner(scenario, "clock").get("duration_s", 0.0)),
@@ -79,6 +80,7 @@ def _known(value: float | None) -> float | None:
 
 
 def _limit(result: LimitResult) -> LimitRow:
+    notes = (result.reason or (result.limit.text() if result.limit.vs else ""), result.rule)
     return LimitRow(
         metric=result.limit.metric,
         unit=result.unit,
@@ -87,7 +89,7 @@ def _limit(result: LimitResult) -> LimitRow:
         direction="max" if result.limit.upper else "min",
         verdict=result.word,
         vs=result.limit.vs,
-        reason=result.reason or (result.limit.text() if result.limit.vs else ""),
+        reason="; ".join(note for note in notes if note),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bracket import Bracket
+
 Columns = Mapping[str, NDArray[Any]]
 """One stream: column name to array, all of one length; ``t_sim_us`` is among them."""
 
@@ -105,6 +107,8 @@ class ReportInput:
     """What a reader must know besides: damage, measurements that differ from those stored."""
     limits: Sequence[LimitRow] = ()
     policies: Sequence[PolicyRow] = ()
+    bracket: Bracket | None = None
+    """Where the policy stands between doing nothing and the bound; None: nobody asked."""
     metrics: Mapping[str, MetricInfo] = field(default_factory=dict)
     objective: str = "objective"
     """Key of the metric that ranks the policies."""

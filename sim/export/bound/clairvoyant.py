@@ -1,0 +1,142 @@
+"""The clairvoyant optimum of a run: what no policy can beat, with perfect foresight of everything.
+
+The bound is the dual value of a linear programme that leaves out whatever restricts (`programme`),
+the bound within the budget replaces one side of it by a dynamic programme (`budget`), and the
+schedule is a plan that comes near and keeps every restriction (`plan`). Only the bounds are proofs;
+what the schedule is worth, the kernel says.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...edge.config import EdgeConfig
+from ...faults import FaultConfig
+from ..config import ExportPlantConfig
+from . import budget
+from .model import Bound, Timing, Weights
+from .plan import make_schedule
+from .possible import possible
+from .programme import Model, blocks, build
+from .solver import Solution, solve
+
+BLOCK_S: Final = 60
+"""Length of the blocks of the programme: power is exact second by second whatever it is."""
+MARGIN_K: Final = 0.7
+"""How far below its thermostat the plan keeps a tank: one that opens stays open for hours."""
+_ROUNDING: Final = 1e-9
+"""Part of the energies that flow by which counters of floating point may be off."""
+
+
+def clairvoyant_bound(
+    plant: ExportPlantConfig,
+    edge: EdgeConfig,
+    profiles: NDArray[np.float32],
+    faults: tuple[FaultConfig, ...],
+    seed: int,
+    timing: Timing,
+    weights: Weights,
+    max_changes_per_min: int,
+) -> Bound:
+    """Return what no policy can beat on one run, and a plan that comes near.
+
+    Args:
+        plant: the site.
+        edge: its meter, mesh and devices.
+        profiles: [second, channel] of the run, as `sim.profiles.build` makes them.
+        faults: of the run.
+        seed: of the run: it sets the tanks' temperatures and what the mesh loses.
+        timing: length, control period, delays.
+        weights: of the objective.
+        max_changes_per_min: budget of counted changes of command in any 60 s.
+
+    Raises:
+        BoundError: the solver failed, or the connection is too weak for a proof.
+    """
+    begin = time.perf_counter()
+    can = possible(plant, edge, profiles, faults, seed, timing)
+    cut = blocks(timing.duration_s, BLOCK_S)
+    model = build(plant, can, weights, cut)
+    solution = solve(model.programme)
+    flows_wh = (np.abs(can.surplus_w).sum() + can.load_w.sum() + can.draw_wh.sum() * 3600) / 3600
+    rounding_wh = _ROUNDING * float(flows_wh) * (1.0 + weights.import_weight)
+    objective_wh = max(solution.bound + model.constant - rounding_wh, 0.0)
+    solved = time.perf_counter()
+    with_budget_wh, reason = None, budget.refusal(edge, faults, timing)
+    if not reason:
+        price = np.repeat(solution.dual[model.balance], cut.length_s.astype(int))
+        power_ws = budget.power_cost_within_budget(
+            plant,
+            edge,
+            faults,
+            seed,
+            timing,
+            can,
+            weights.import_weight,
+            price,
+            max_changes_per_min,
+        )
+        sides = solution.bound + model.constant - _power_side(model, solution, weights)
+        with_budget_wh = max(sides + power_ws / 3600.0 - rounding_wh, objective_wh)
+    counted = time.perf_counter()
+    planned = build(plant, can, weights, cut, margin_k=MARGIN_K)
+    schedule = make_schedule(
+        plant,
+        edge,
+        can,
+        timing,
+        weights,
+        cut,
+        planned,
+        solve(planned.programme),
+        max_changes_per_min,
+    )
+    about = dict(solution.about)
+    about |= {
+        "block_s": BLOCK_S,
+        "solve_s": round(solved - begin, 3),
+        "budget_s": round(counted - solved, 3),
+        "plan_s": round(time.perf_counter() - counted, 3),
+    }
+    return Bound(
+        objective_wh,
+        with_budget_wh,
+        reason,
+        max_changes_per_min,
+        schedule,
+        _notes(plant),
+        about,
+    )
+
+
+def _power_side(model: Model, solution: Solution, weights: Weights) -> float:
+    """Return the part of the dual value that the power side contributes, Wh.
+
+    With multiplier y of the balance of a block it is ``K + min_X (max(0, A − X) + λ₁·max(0, X − A)
+    + y·X)``, X between the block's limits.
+    """
+    y = solution.dual[model.balance]
+    below, above = model.spread
+    at_fit = y * model.fitting_wh
+    lower = np.minimum((1.0 - y) * below, 0.0)
+    upper = np.minimum((weights.import_weight + y) * above, 0.0)
+    return model.fixed_power + float((at_fit + lower + upper).sum())
+
+
+def _notes(plant: ExportPlantConfig) -> tuple[str, ...]:
+    """Return what the bound grants every policy beyond what the kernel does, in words."""
+    notes = [
+        "foresight of sun, household, draws and sessions for the whole run",
+        "minimum times, resolution, whole amperes, ramps and lost messages are left out",
+        "each load can always draw what it could at the highest voltage that is possible then",
+        "tanks may leave a draw unserved or heat to the thermostat without its hysteresis",
+    ]
+    if plant.battery is not None:
+        notes.append("the battery follows no controller of its own and knows no response time")
+    if any(load.tank is not None and load.tank.autonomous_heating for load in plant.loads):
+        notes.append("tanks need not heat by themselves below their comfort temperature")
+    return tuple(notes)
