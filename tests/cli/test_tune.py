@@ -139,7 +139,7 @@ def test_json(tmp_path: Path) -> None:
         (("pi", "partly_cludy"), "did you mean 'export/partly_cloudy'"),
         (("pi", "partly_cloudy"), "a budget of 3 simulations is too small"),
         (("pi", "nowhere.yaml"), "nowhere.yaml:1:1: no such file"),
-        (("pi", "."), "holds no scenario"),
+        (("pi", "."), "cannot be read"),
     ],
 )
 def test_what_cannot_be_tuned_is_said_in_one_line(

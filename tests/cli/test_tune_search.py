@@ -225,6 +225,40 @@ def test_the_journal_is_lines_of_json(
     assert len(lines) == BATCH
 
 
+SUITE = """\
+scenarios:
+  - export/clear_day
+  - {scenario: export/overcast, set: {clock: {duration_s: 10 min}}}
+policies: [{kind: smith}]
+seeds: [1, 2]
+"""
+
+
+def test_a_suite_gives_its_training_seeds(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    file.write_text(SUITE + "training_seeds: {first: 501, count: 3}\n")
+    training = plan_of("smith", [str(file)], 60, 1).training
+    assert [part.scenario.name for part in training] == ["clear_day", "overcast"]
+    assert {part.seeds for part in training} == {(501, 502, 503)}
+    assert training[1].scenario.clock.duration_s == 600.0
+    (alone,) = plan_of("smith", ["clear_day"], 60, 1).training
+    assert training[0].scenario.plant == alone.scenario.plant
+    assert [policy.label for policy in training[0].scenario.policies] == ["smith"]
+
+
+def test_a_suite_without_training_seeds_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    file.write_text(SUITE)
+    with pytest.raises(TuneError, match="has no training_seeds"):
+        plan_of("smith", [str(file)], 60, 1)
+
+
+def test_the_shipped_training_suite_tests_on_other_seeds() -> None:
+    plan = plan_of("pi", ["training_export"], 60, 1)
+    assert len(plan.training) == 8
+    assert {seed for _, seed in plan.runs} == {1001, 1002}
+
+
 def test_no_point_that_keeps_the_limits_is_an_error(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
