@@ -67,10 +67,35 @@ def test_the_front_holds_what_nothing_feasible_dominates(points: list[Score | No
 
     expected = [k for k in feasible if not any(dominates(points[i], points[k]) for i in feasible)]
     assert front_of(points) == expected
-    chosen = chosen_of(points)
+    chosen = chosen_of(points, [[] if p is None else [p.objective_ratio] for p in points])
     assert (chosen is None) == (not feasible)
-    if chosen is not None:
-        assert points[chosen].objective_ratio == min(points[k].objective_ratio for k in expected)
+    if chosen is not None:  # one run a point: what is less is surely less
+        least = min(points[k].objective_ratio for k in expected)
+        assert chosen in {*expected, 0}
+        assert points[chosen].objective_ratio == least or chosen == 0
+
+
+@pytest.mark.parametrize(
+    ("ratios", "chosen"),
+    [
+        ([0.19, 0.29, 0.41, 0.48], 1),
+        ([0.05, 0.40, 0.30, 0.45], 0),  # a little better on average, by luck
+        ([0.21, 0.31, 0.41, 0.51], 0),
+    ],
+)
+def test_a_point_must_surely_beat_the_defaults(ratios: list[float], chosen: int) -> None:
+    defaults = [0.2, 0.31, 0.42, 0.5]
+
+    def score(values: list[float], export_share: float) -> Score:
+        return Score(export_share, 0.0, 1.0, sum(values) / len(values), 0.0)
+
+    points = [score(defaults, 0.2), score(ratios, 0.1)]
+    assert chosen_of(points, [defaults, ratios]) == chosen
+
+
+def test_defaults_that_break_a_limit_are_not_kept() -> None:
+    points = [Score(0.1, 0.0, 1.0, 0.1, 2.0), Score(0.2, 0.0, 1.0, 0.3, 0.0)]
+    assert chosen_of(points, [[0.1, 0.1], [0.3, 0.3]]) == 1
 
 
 def answers(points: Sequence[Mapping[str, float]]) -> list[Score]:
