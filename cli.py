@@ -332,7 +332,9 @@ def compare(
 def replay_policy(
     policy: Annotated[
         str,
-        typer.Option(help="A policy or baseline of the scenario, a kind of policy, or a .onnx."),
+        typer.Option(
+            help="A policy or baseline of the scenario, a kind, tuned-pi, a .yaml or a .onnx."
+        ),
     ],
     run: Annotated[
         Path | None, typer.Argument(metavar="[RUN]", help="Folder of a record.", show_default=False)
@@ -395,7 +397,8 @@ def tune(
     suite: Annotated[
         list[str],
         typer.Argument(
-            metavar="SUITE…", help="What it is trained on: scenario files, library names, folders."
+            metavar="SUITE…",
+            help="What it is trained on: suites with training seeds, or scenarios; files or names.",
         ),
     ],
     budget: Annotated[int, typer.Option(min=1, help="Simulations that the search may make.")],

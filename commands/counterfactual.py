@@ -119,7 +119,7 @@ def _source(options: ReplayOptions) -> Source:
 
 
 def _policy(name: str, own: Sequence[PolicyConfig]) -> PolicyConfig:
-    from ..hil.selection import select_policies
+    from .policies import named_policies
 
-    (policy,) = select_policies([name], own)
+    (policy,) = named_policies([name], own)
     return policy

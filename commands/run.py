@@ -163,10 +163,9 @@ def _run(options: RunOptions, report: RunReport) -> None:
 
 def _scenario(options: RunOptions) -> Scenario:
     """Load the scenario and put what the command line says over it."""
-    from ..hil.selection import select_policies
     from ..scenarios.library import locate
     from ..scenarios.load import load_scenario
-    from ..scenarios.parameters import tuned_policy
+    from .policies import named_policies
 
     scenario = load_scenario(locate(options.scenario))
     if options.replay is not None:
@@ -192,7 +191,7 @@ def _scenario(options: RunOptions) -> Scenario:
         changes["baselines"] = ()
     if options.policies:
         own = (*scenario.policies, *scenario.baselines)
-        changes["policies"] = select_policies(options.policies, own, tuned_policy)
+        changes["policies"] = named_policies(options.policies, own)
         # The audit names policies of the file, which may not take part now.
         changes["audit"] = None
     changed: Scenario = scenario.model_copy(update=changes)
@@ -299,12 +298,11 @@ def exit_code_of(problem: Exception) -> int | None:
     from ..hil.selection import UnknownPolicyError
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.library import UnknownScenarioError
-    from ..scenarios.parameters import UnknownParametersError
     from ..scenarios.rigs import UnknownRigError
     from ..sim.profiles.findings import ProfileError
     from .setup import SetupError
 
-    named = (UnknownScenarioError, UnknownPolicyError, UnknownParametersError, UnknownRigError)
+    named = (UnknownScenarioError, UnknownPolicyError, UnknownRigError)
     usage = (ScenarioErrors, UsageError, SetupError, ProfileError, PolicyError, FolderError)
     if isinstance(problem, (*named, *usage)):
         return EXIT_USAGE

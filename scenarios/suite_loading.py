@@ -14,6 +14,7 @@ from .devices import set_name
 from .errors import Place, ScenarioError, ScenarioErrors
 from .extends import merge_roots, read_base, resolve
 from .messages import did_you_mean
+from .parameters import expand
 from .scenario_validation import ScenarioValidation
 from .source import Node, Step, dotted, read_document
 from .suite import Stratum, Suite, SuiteFile, Variant, problems
@@ -35,6 +36,7 @@ def load_suite(path: str | Path) -> Suite:
     root = document.root
     set_name(root, path)
     root.number()
+    document.errors += expand(root)
     validation = Validation(root, SuiteFile, checks=problems)
     errors = [*document.errors, *validation.errors]
     if errors or validation.result is None:
@@ -107,6 +109,7 @@ class _Composition:
                     merged = merge_roots(merged, over)
             merged = self._with_limits(merged, named)
             merged.number()
+            self.errors += expand(merged)
             validation = ScenarioValidation(merged, complete=tree.complete)
             self.errors += validation.errors
             if validation.result is not None:

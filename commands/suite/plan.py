@@ -109,8 +109,9 @@ def with_choices(suite: Suite, policies: Sequence[str], seeds: Collection[int]) 
 
     Raises:
         UnknownPolicyError: a name is no policy.
+        ScenarioErrors: a parameter file is not valid.
     """
-    from ...hil.selection import select_policies
+    from ..policies import named_policies
 
     changes: dict[str, object] = {}
     if seeds:
@@ -121,7 +122,7 @@ def with_choices(suite: Suite, policies: Sequence[str], seeds: Collection[int]) 
         mine = dict(changes)
         if policies:
             own = (*experiment.policies, *experiment.baselines)
-            mine["policies"] = select_policies(policies, own)
+            mine["policies"] = named_policies(policies, own)
         strata.append(replace(stratum, experiment=experiment.model_copy(update=mine)))
     config = suite.config.model_copy(update=changes)
     return replace(suite, config=config, strata=tuple(strata))

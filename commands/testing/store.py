@@ -23,9 +23,9 @@ from ...evaluation.record import read_record
 from ...evaluation.report import report_input, write_report
 from ...evaluation.verdict import Verdict
 from ...hil.bench import Bench
-from ...hil.selection import select_policies
 from ...scenarios.library import locate
 from ...scenarios.load import load_scenario
+from ..policies import named_policies
 from ..run import exit_code_of, wants_traceback
 from ..setup import setup_of
 from .result import REPORT, ScenarioRun
@@ -180,7 +180,7 @@ def chosen_policy(scenario: Scenario, name: str | None) -> tuple[Scenario, Polic
             )
         return scenario, scenario.policies[0]
     with readable():
-        (policy,) = select_policies([name], (*scenario.policies, *scenario.baselines))
+        (policy,) = named_policies([name], (*scenario.policies, *scenario.baselines))
     if policy in scenario.policies:
         return scenario, policy
     return scenario.model_copy(update={"policies": (policy,), "audit": None}), policy

@@ -11,8 +11,9 @@ from .search import BATCH
 from .tuning import Tried, Tuned
 
 _CHOICE: Final = (
-    "of the points on the front, the one with the least mean J (as a share of that of `zero`) over "
-    "the training runs; every point on the front kept the limits on changes and safety in each run"
+    "of the points on the front, the one with the least mean J (as a share of that of `zero`) of "
+    "those that are better than the defaults by two standard errors of the paired runs; the "
+    "defaults, if there is none. Points that break a limit on changes or safety are left out"
 )
 _OPTIMISER: Final = (
     f"Optuna's TPESampler (multivariate), asked and told in batches of {BATCH}; half of the points "
@@ -78,6 +79,8 @@ def _training(tuned: Tuned) -> Any:
             "scenario": part.scenario.name,
             "hash": part.scenario.hash(),
             "seeds": part.seeds,
+            "import_weight": part.scenario.objective.import_weight,
+            "unserved_weight": part.scenario.objective.unserved_weight,
             "default_objective_wh": _mean_wh(default, begin, end),
             "tuned_objective_wh": _mean_wh(chosen, begin, end),
         }

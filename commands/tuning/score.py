@@ -7,6 +7,7 @@ scenario on the same seed, that is of the surplus there is to win.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,8 @@ RESTRICTIONS: Final = (_WORST, _VIOLATIONS)
 OBJECTIVES: Final = ("export_share", "added_import_share", "changes_per_min")
 #: Less export of `zero` than this, Wh, is no surplus to share out.
 _LEAST_SURPLUS_WH: Final = 1.0
+#: Standard errors of the mean paired difference by which a point must be better than the defaults.
+_SURE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +121,28 @@ def front_of(scores: Sequence[Score | None]) -> list[int]:
     return [index for index, values in known if not dominated(values)]
 
 
-def chosen_of(scores: Sequence[Score | None]) -> int | None:
-    """Return the index of the point on the front with the least mean J; None: no point is feasible.
+def chosen_of(scores: Sequence[Score | None], ratios: Sequence[Sequence[float]]) -> int | None:
+    """Return the index of the point to be used; None: no point is feasible.
 
-    Of two that are alike the first is taken.
+    It is the one on the front with the least mean J of those that are surely better than the
+    first point, the defaults: the best of many that were tried is good by luck, too. If there is
+    none the defaults stay, unless they break a limit. Of two that are alike the first is taken.
+
+    Args:
+        scores: of each point; None where the policy failed.
+        ratios: J in each run as a share of `zero`'s, for each point; paired by position.
     """
-    ratios = [(score.objective_ratio, i) for i in front_of(scores) if (score := scores[i])]
-    return min(ratios)[1] if ratios else None
+    candidates = front_of(scores)
+    if scores and scores[0] is not None and scores[0].feasible:
+        candidates = [k for k in candidates if _surely_less(ratios[k], ratios[0])] or [0]
+    ranked = [(score.objective_ratio, k) for k in candidates if (score := scores[k])]
+    return min(ranked)[1] if ranked else None
+
+
+def _surely_less(mine: Sequence[float], others: Sequence[float]) -> bool:
+    """Return whether values are less than those paired with them, beyond what chance explains."""
+    gains = [b - a for a, b in zip(mine, others, strict=True)]
+    mean = math.fsum(gains) / len(gains)
+    if len(gains) < 2:
+        return mean > 0.0
+    return mean > _SURE * statistics.stdev(gains) / math.sqrt(len(gains))

@@ -65,6 +65,7 @@ class Tried:
         parameters: values of the tunable keys.
         origin: where it comes from.
         runs: what each run measured; None where the policy failed.
+        ratios: J in each run, as a share of `zero`'s; empty if the policy failed in any.
         score: mean over the runs; None if the policy failed in any.
 
     """
@@ -72,6 +73,7 @@ class Tried:
     parameters: Point
     origin: Origin
     runs: tuple[Measured, ...]
+    ratios: tuple[float, ...]
     score: Score | None
 
 
@@ -82,7 +84,7 @@ class Tuned:
     Attributes:
         plan: what was searched.
         tried: every point, in the order in which they were asked for; the first is the defaults.
-        front: indices of the points on the front.
+        front: indices of the points on the front, and of the chosen one if it is not there.
         chosen: index of the point that was chosen.
 
     """
@@ -105,7 +107,8 @@ def tune(
 
     Args:
         plan: what is searched.
-        journal_path: where what was found so far is kept until the end.
+        journal_path: where what was found so far is kept; it is left there, and whoever has
+            stored the result removes it.
         jobs: processes; 1 simulates in this one.
         resume: whether to go on with what the journal holds.
         on_batch: told of all points tried, and of how many there will be, after each batch.
@@ -138,20 +141,22 @@ def tune(
             scores = []
             for parameters, runs in _batch_runs(plan, batch, journal, len(tried), submit):
                 origin = origins[len(tried)] if len(tried) < len(origins) else "search"
-                score = _score(plan, runs, zeros)
-                tried.append(Tried(parameters, origin, tuple(runs), score))
+                found = _scores(plan, runs, zeros)
+                score = mean_score(found) if found else None
+                ratios = tuple(one.objective_ratio for one in found)
+                tried.append(Tried(parameters, origin, tuple(runs), ratios, score))
                 scores.append(score)
             search.tell(scores)
             on_batch(tried, plan.points)
     scores = [point.score for point in tried]
-    chosen = chosen_of(scores)
+    chosen = chosen_of(scores, [point.ratios for point in tried])
     if chosen is None:
         raise TuneError(
             f"none of {len(tried)} points kept the limits on changes and safety in every training "
             f"run; what was tried is in {journal_path}"
         )
-    journal.remove()
-    return Tuned(plan, tuple(tried), tuple(front_of(scores)), chosen)
+    front = sorted({*front_of(scores), chosen})
+    return Tuned(plan, tuple(tried), tuple(front), chosen)
 
 
 def policy_of(kind: str, parameters: Mapping[str, float]) -> PolicyConfig:
@@ -197,15 +202,16 @@ def _zeros(plan: Plan, submit: Submit) -> list[Mapping[str, float]]:
     return zeros
 
 
-def _score(
+def _scores(
     plan: Plan, runs: Sequence[Measured], zeros: Sequence[Mapping[str, float]]
-) -> Score | None:
-    scores = []
+) -> list[Score]:
+    """Return the score of each run of a point; nothing if the policy failed in any."""
+    scores: list[Score] = []
     for (scenario, _), measured, zero in zip(plan.runs, runs, zeros, strict=True):
         if measured is None:
-            return None
+            return []
         scores.append(score_run(measured, zero, scenario.limits))
-    return mean_score(scores)
+    return scores
 
 
 def _defaults(kind: str) -> dict[str, float]:

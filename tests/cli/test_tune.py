@@ -18,7 +18,7 @@ from wattbench.scenarios.load import load_scenario
 from wattbench.scenarios.parameters import load_parameters
 
 HERE = Path(__file__).parent / "tuning"
-SMALL = ("threshold", "ten_minutes.yaml", "--budget", "24")
+SMALL = ("threshold", "suite.yaml", "--budget", "48")
 PNG = b"\x89PNG"
 
 
@@ -45,7 +45,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_the_small_case_is_made_again_byte_for_byte(small: tuple[Path, str]) -> None:
-    """Made by ``cd tests/cli/tuning && wattbench tune threshold ten_minutes.yaml --budget 24
+    """Made by ``cd tests/cli/tuning && wattbench tune threshold suite.yaml --budget 48
     --out small.yaml``."""
     stored = (HERE / "small.yaml").read_text(encoding="utf-8")
     assert reproducible(small[0].read_text(encoding="utf-8")) == reproducible(stored)
@@ -61,13 +61,13 @@ def test_the_number_of_jobs_changes_nothing(
     assert out.read_bytes() == small[0].read_bytes()
 
 
-def test_the_file_can_be_read_and_gained_something(small: tuple[Path, str]) -> None:
+def test_the_file_can_be_read_and_says_what_was_gained(small: tuple[Path, str]) -> None:
     provenance = load_parameters(small[0]).provenance
     assert provenance is not None
-    assert provenance.used_simulations == 24
+    assert provenance.used_simulations == 48
     assert provenance.tuned_objective_ratio < provenance.default_objective_ratio
     (part,) = provenance.training
-    assert (part.scenario, part.seeds) == ("ten_minutes", (1001, 1002))
+    assert (part.scenario, part.seeds) == ("ten_minutes", (1001, 1002, 1003, 1004))
     assert part.tuned_objective_wh < part.default_objective_wh
 
 
@@ -118,7 +118,7 @@ def test_run_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     assert err.startswith(f"wattbench: {file}:3:7: parameters.kp:")
     code, _, err = run("run", HERE / "ten_minutes.yaml", "--policy", "tuned-pj")
     assert code == 2
-    assert "no parameters 'pj' come with the package; did you mean 'pi'?" in err
+    assert "no parameters 'pj' come with the package; allowed: pi, smith" in err
 
 
 def test_json(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_json(tmp_path: Path) -> None:
         (("pi", "partly_cludy"), "did you mean 'export/partly_cloudy'"),
         (("pi", "partly_cloudy"), "a budget of 3 simulations is too small"),
         (("pi", "nowhere.yaml"), "nowhere.yaml:1:1: no such file"),
-        (("pi", "."), "holds no scenario"),
+        (("pi", "."), "cannot be read"),
     ],
 )
 def test_what_cannot_be_tuned_is_said_in_one_line(

@@ -150,7 +150,7 @@ def test_shipped_files_are_valid_and_say_where_they_come_from(name: str) -> None
     (chosen,) = [point for point in provenance.front if point.chosen]
     values = file.parameters.model_dump()
     assert {key: values[key] for key in chosen.parameters} == chosen.parameters
-    assert chosen.objective_ratio == min(point.objective_ratio for point in provenance.front)
+    assert chosen.objective_ratio == provenance.tuned_objective_ratio
     assert not {seed for part in provenance.training for seed in part.seeds} & set(range(1, 101))
 
 
