@@ -1,4 +1,4 @@
-"""On scenarios of the library, cut short: no policy goes below the bound, the plan replayed included."""
+"""On scenarios of the library, cut short, no policy goes below the bound; nor does the plan."""
 
 from __future__ import annotations
 
