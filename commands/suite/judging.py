@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +38,7 @@ def finish(folder: Path, junit: Path | None) -> SuiteJudgement:
         RecordError: the folder cannot be read, or the disk refuses.
     """
     from ...evaluation.files import replace_text, writing
+    from ...evaluation.report.suite import write_suite_report
     from ...evaluation.suite.judge import judge_suite, store_suite
     from ...evaluation.suite.junit import suite_junit_xml
 
@@ -49,17 +49,8 @@ def finish(folder: Path, junit: Path | None) -> SuiteJudgement:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(path, text)
-    _write_report(judgement)
+    write_suite_report(judgement)
     return judgement
-
-
-def _write_report(judgement: SuiteJudgement) -> None:
-    # TODO(i4): a plain import once evaluation/report/suite is merged
-    try:
-        module = importlib.import_module("wattbench.evaluation.report.suite")
-    except ModuleNotFoundError:
-        return
-    module.write_suite_report(judgement)
 
 
 def show(judgement: SuiteJudgement, *, as_json: bool) -> int:

@@ -72,6 +72,7 @@ def power_cost_within_budget(
     can: Possible,
     weight: float,
     price: Floats,
+    exported: Floats,
     changes: int,
 ) -> float:
     """Return the least cost, in W·s, of the power side over all that a budget allows.
@@ -85,6 +86,7 @@ def power_cost_within_budget(
         can: what the site can do.
         weight: λ₁.
         price: [T] multiplier of the devices' power.
+        exported: [T] what is left of the weight of export, 1, by the multipliers of its cuts.
         changes: counted changes in any 60 s.
     """
     seconds = can.seconds
@@ -109,6 +111,7 @@ def power_cost_within_budget(
     return cost_within_budget(
         can.surplus_w,
         price,
+        exported,
         weight,
         base,
         np.array([low, high]),

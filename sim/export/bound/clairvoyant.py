@@ -72,7 +72,9 @@ def clairvoyant_bound(
     solved = time.perf_counter()
     with_budget_wh, reason = None, budget.refusal(edge, faults, timing)
     if not reason:
-        price = np.repeat(solution.dual[model.balance], cut.length_s.astype(int))
+        lengths = cut.length_s.astype(int)
+        price = np.repeat(solution.dual[model.balance], lengths)
+        of_cuts = _of_cuts(model, solution)
         power_ws = budget.power_cost_within_budget(
             plant,
             edge,
@@ -82,10 +84,12 @@ def clairvoyant_bound(
             can,
             weights.import_weight,
             price,
+            1.0 - np.repeat(of_cuts, lengths),
             max_changes_per_min,
         )
         sides = solution.bound + model.constant - _power_side(model, solution, weights)
-        with_budget_wh = max(sides + power_ws / 3600.0 - rounding_wh, objective_wh)
+        power_wh = power_ws / 3600.0 + float(of_cuts @ model.full_wh)
+        with_budget_wh = max(sides + power_wh - rounding_wh, objective_wh)
     counted = time.perf_counter()
     cut = blocks(timing.duration_s, _BLOCKS_S[-1])  # a plan that is smoother loses nothing
     planned = build(plant, can, weights, cut, margin_k=MARGIN_K)
@@ -121,15 +125,22 @@ def clairvoyant_bound(
 def _power_side(model: Model, solution: Solution, weights: Weights) -> float:
     """Return the part of the dual value that the power side contributes, Wh.
 
-    With multiplier y of the balance of a block it is ``K + min_X (max(0, A − X) + λ₁·max(0, X − A)
-    + y·X)``, X between the block's limits.
+    With multipliers y of the balance of a block and u of its cuts it is ``K + min_X ((1 − u)·max(0,
+    A − X) + λ₁·max(0, X − A) + y·X)``, X between the block's limits.
     """
-    y = solution.dual[model.balance]
+    y, u = solution.dual[model.balance], _of_cuts(model, solution)
     below, above = model.spread
     at_fit = y * model.fitting_wh
-    lower = np.minimum((1.0 - y) * below, 0.0)
+    lower = np.minimum((1.0 - u - y) * below, 0.0)
     upper = np.minimum((weights.import_weight + y) * above, 0.0)
     return model.fixed_power + float((at_fit + lower + upper).sum())
+
+
+def _of_cuts(model: Model, solution: Solution) -> NDArray[np.float64]:
+    """Return [M] the sum of the multipliers of each block's cuts."""
+    count = len(model.fitting_wh)
+    multipliers = solution.dual[model.cuts]
+    return np.bincount(model.cut_blocks, weights=multipliers, minlength=count).astype(np.float64)
 
 
 def _notes(plant: ExportPlantConfig) -> tuple[str, ...]:

@@ -42,6 +42,8 @@ Numbers = NDArray[np.int64]
 
 H: Final = 1.0 / 3600.0
 _MIDDLE_COST: Final = 0.02
+_LEAST_CUT_WH: Final = 0.5
+_NO_CUTS: Final = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,12 @@ class Model:
     """Columns by session."""
     charge_blocks: tuple[Numbers, ...]
     """Blocks of these."""
+    cuts: Numbers
+    """Rows that say how much is exported where some devices lack room."""
+    cut_blocks: Numbers
+    """Blocks of these."""
+    full_wh: Floats
+    """[M] what is exported even with all devices at their most."""
 
 
 def build(
@@ -157,8 +165,63 @@ def build(
         lp.put(row, lacking, 1.0)
         lp.put(row, np.array(ends), 1.0)
     charge, where, missing = _cars(lp, can, weights, cut, balance)
+    outside = [(columns, blocks_) for columns, blocks_ in zip(charge, where, strict=True)]
+    if battery is not None:
+        outside.append((battery[0], np.arange(count)))
+    full = cut.sums(np.maximum(can.surplus_w - high_w, 0.0)) * H
+    cuts = _NO_CUTS
+    if margin_k == 0.0:  # a plan need not know why something is exported
+        cuts = _cuts(lp, config, can, cut, under, heat, outside, fitting, full)
     sides = balance, fitting, (below, above), under, over
-    return Model(lp, constant + missing, fixed, *sides, heat, battery, charge, where)
+    return Model(lp, constant + missing, fixed, *sides, heat, battery, charge, where, *cuts, full)
+
+
+def _cuts(
+    lp: Programme,
+    config: ExportPlantConfig,
+    can: Possible,
+    cut: Blocks,
+    under: Numbers,
+    heat: Numbers,
+    outside: list[tuple[Numbers, Numbers]],
+    fitting: Floats,
+    full: Floats,
+) -> tuple[Numbers, Numbers]:
+    """Add what the loads' ratings demand where others have no room; return rows and their blocks.
+
+    Whatever the loads S do, each second exports at least ``s − c(S)`` less what all other devices
+    take, so that a block exports at least ``Σ max(0, s − c(S)) − Σ others``. Without this one load
+    could make up in some seconds for the rating of another. S are all loads, then all but the one
+    with the least room, and so on; rows that say nothing new are left out.
+    """
+    rows_found, blocks_found = [], []
+    asked = can.draw_wh.sum(axis=1)
+    room_h = np.full(len(config.loads), np.inf)
+    for a, load in enumerate(config.loads):
+        if load.tank is not None:
+            wh_per_k = load.tank.volume_l * WATER_J_PER_L_K * H
+            top = wh_per_k * (load.tank.thermostat_c - load.tank.cold_water_c)
+            room_h[a] = (top - can.stored_wh[a] + asked[a]) / load.rated_power_w
+    order = np.argsort(room_h, kind="stable")
+    for left_out in range(len(order) + 1):
+        capacity_w = can.load_w[order[left_out:]].sum(axis=0)
+        demanded = cut.sums(np.maximum(can.surplus_w - capacity_w, 0.0)) * H - full
+        known = np.maximum(fitting - cut.sums(capacity_w) * H, 0.0)
+        useful = np.flatnonzero(demanded > known + _LEAST_CUT_WH)
+        if not len(useful):
+            continue
+        rows = lp.add_rows(demanded[useful], np.inf, len(useful))
+        lp.put(rows, under[useful], 1.0)
+        for a in order[:left_out]:
+            lp.put(rows, heat[a, useful], 1.0)
+        for columns, where in outside:
+            _, mine, theirs = np.intersect1d(useful, where, return_indices=True)
+            lp.put(rows[mine], columns[theirs], 1.0)
+        rows_found.append(rows)
+        blocks_found.append(useful)
+    if not rows_found:
+        return _NO_CUTS
+    return np.concatenate(rows_found), np.concatenate(blocks_found)
 
 
 def _keep_in_the_middle(lp: Programme, most_wh: Floats, heat: Numbers) -> None:
@@ -219,7 +282,7 @@ def _tank(
     lp.put(lower, drawn, 1.0)
     wanted = np.flatnonzero(asked > 0.0)
     if len(wanted):
-        # Each second leaves at least (1 − w / e_comfort) of what there is; never negative: e − least.
+        # Each second leaves at least (1 − w / e_comfort); of e − least, which is never negative.
         left = np.log1p(-np.minimum(can.draw_wh[a] / comfort, 1.0 - 1e-12))
         part = -np.expm1(cut.sums(left))[wanted]
         right = part * (before[wanted] + gain[wanted] + max(-least, 0.0))
