@@ -61,11 +61,11 @@ def wattbench(
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files or library names.")],
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="Print the scenarios with all that they extend.")
+        bool, typer.Option("--resolved", help="Print what they are with all that they extend.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate scenario files; say everything that is wrong with them."""
+    """Validate scenarios and suites; say everything that is wrong with them."""
     from .scenarios.report import check_report, resolved_yaml
 
     results = [_with_its_files(check_report(file)) for file in files]
@@ -76,22 +76,23 @@ def check(
         for result in results:
             for error in result.errors:
                 typer.echo(str(error), err=True)
-            if result.scenario is not None and resolved:
-                typer.echo(resolved_yaml(result.scenario, result.path), nl=False)
-            elif result.scenario is not None:
-                typer.echo(f"{result.path}: ok ({result.scenario.name})")
+            if result.found is not None and resolved:
+                typer.echo(resolved_yaml(result.found, result.path), nl=False)
+            elif result.found is not None:
+                typer.echo(f"{result.path}: ok ({result.found.name})")
     raise typer.Exit(EXIT_PASS if all(result.ok for result in results) else EXIT_USAGE)
 
 
 def _with_its_files(result: CheckResult) -> CheckResult:
-    """Check what a valid scenario names as well: networks and logs."""
+    """Check what valid scenarios name as well: networks and logs."""
     from .scenarios.files import files_of
 
-    if result.scenario is None or not any(files_of(result.scenario)):
-        return result
-    from .commands.rehearsal import what_fails
+    for scenario in result.scenarios():
+        if any(files_of(scenario)):
+            from .commands.rehearsal import what_fails
 
-    return result.with_problem(what_fails(result.scenario))
+            result = result.with_problem(what_fails(scenario))
+    return result
 
 
 @app.command()
@@ -119,14 +120,16 @@ def schema(
 
 @app.command("list")
 def list_scenarios(as_json: JsonOption = False) -> None:
-    """Show the scenarios of the library, one line each."""
-    from .scenarios.listing import entries
+    """Show the scenarios of the library and the suites, one line each."""
+    from .scenarios.listing import entries, suites
 
-    found = entries()
+    found, several = entries(), suites()
     if as_json:
         rows = [{"name": e.name, "kind": e.kind, "title": e.title} for e in found]
-        typer.echo(json.dumps({"scenarios": rows}))
+        more = [{"name": e.name, "title": e.title} for e in several]
+        typer.echo(json.dumps({"scenarios": rows, "suites": more}))
         return
+    found += several
     width = max((len(entry.name) for entry in found), default=0)
     for entry in found:
         typer.echo(f"{entry.name:<{width}}  {entry.kind:<14}  {entry.title}")
@@ -139,7 +142,8 @@ def run(
         list[str] | None,
         typer.Option(
             help="Judge this policy instead of the scenario's: one of its policies or baselines, "
-            "a kind of policy, or a .onnx file with its encoder (.json) beside it. Repeatable."
+            "a kind of policy, tuned-pi or another parameter file (.yaml), or a .onnx file with "
+            "its encoder (.json) beside it. Repeatable."
         ),
     ] = None,
     seed: Annotated[
@@ -195,13 +199,169 @@ def run(
 
 @app.command()
 def judge(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of records.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN…", help="Folders of records, or one of a suite.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Judge records again, from their folders alone; nothing is written."""
-    from .commands.run import judge as judge_records
+    from .commands.suite.judging import judge as judge_folders
 
-    raise typer.Exit(judge_records(runs, as_json=as_json))
+    raise typer.Exit(judge_folders(runs, as_json=as_json))
+
+
+@app.command()
+def suite(
+    suite: Annotated[str, typer.Argument(help="A suite's file, or the name of a shipped one.")],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="Judge this policy instead of the suite's, as in `run`. Repeatable."),
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Seed instead of the suite's. Repeatable.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes that run side by side.")] = 2,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the suite's last folder under --out; begin if none is."
+        ),
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write the JUnit file here, too.")] = None,
+    out: Annotated[
+        Path, typer.Option(envvar="WATTBENCH_OUT", help="Folder that the suite's folder is in.")
+    ] = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Run a suite: scenarios, policies, baselines, seeds; judge all of it together."""
+    from .commands.suite.command import SuiteOptions
+    from .commands.suite.command import suite as run_suite
+
+    chosen = tuple(policy or ()), tuple(seed or ())
+    options = SuiteOptions(suite, out, jobs, junit, resume, *chosen)
+    raise typer.Exit(run_suite(options, as_json=as_json))
+
+
+@app.command()
+def plot(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN…", help="Folders of records, or of several.")
+    ],
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="power, phases, commands, dead_time, changes, imbalance, export_histogram, "
+            "duration, voltage, tanks, battery, latency, or comparison (of two runs or more). "
+            "Repeatable; default: all that the records have data for."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder that the files go to.")] = Path("plots"),
+    form: Annotated[str, typer.Option("--format", help="png or svg.")] = "png",
+) -> None:
+    """Draw pictures of recorded runs into files, for print and slides."""
+    from .commands.plot import PlotOptions
+    from .commands.plot import plot as draw
+
+    raise typer.Exit(draw(PlotOptions(tuple(runs), tuple(kind or ()), out, form)))
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN…", help="Folders of records, or of several.")
+    ],
+) -> None:
+    """Write report.html into the folders of recorded runs, as `run` does."""
+    from .commands.report import report as write_reports
+
+    raise typer.Exit(write_reports(runs))
+
+
+@app.command()
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="A [B]", help="Two runs, two suites, or one run with --golden."),
+    ],
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC=VALUE",
+            help="How much worse a metric may get: 5%, '20 Wh', or a number. Repeatable. "
+            "Metrics that are not named are then not held.",
+        ),
+    ] = None,
+    tolerances: Annotated[
+        Path | None, typer.Option(help="YAML file of metrics and tolerances.")
+    ] = None,
+    trace_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Values of a trace differ beyond this, absolute plus relative; default: 0, with "
+            "--golden 1e-9.",
+        ),
+    ] = None,
+    golden: Annotated[
+        Path | None, typer.Option(help="Folder of a golden trace that the run must not leave.")
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Keep the run as golden, in place of what was there.")
+    ] = False,
+    every: Annotated[
+        int | None,
+        typer.Option(min=1, max=3600, help="With --update: keep one row of so many; default: 1."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two runs or two suites; tell where traces part; exit 1 on a regression."""
+    from .commands.compare import CompareOptions
+    from .commands.compare import compare as compare_folders
+
+    options = CompareOptions(
+        tuple(folders), tuple(tolerance or ()), tolerances, trace_tolerance, golden, update, every
+    )
+    raise typer.Exit(compare_folders(options, as_json=as_json))
+
+
+@app.command("replay")
+def replay_policy(
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="A policy or baseline of the scenario, a kind, tuned-pi, a .yaml or a .onnx."
+        ),
+    ],
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="Folder of a record.", show_default=False)
+    ] = None,
+    log: Annotated[
+        list[Path] | None,
+        typer.Option(help="Your own log instead of a run: a folder or a file. Repeatable."),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="With --log: the scenario that describes the loads.")
+    ] = None,
+    log_format: Annotated[
+        Path | None,
+        typer.Option("--format", help="With --log: YAML with its columns, unit, sign, stamps."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write summary and all steps to this folder.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was measured in a run to another policy: what it would have decided there.
+
+    Counterfactual, open loop: nothing is simulated again. To play a run's devices from its tape,
+    see `wattbench run --replay`.
+    """
+    from .commands.counterfactual import ReplayOptions
+    from .commands.counterfactual import replay as show_to
+
+    options = ReplayOptions(policy, run, tuple(log or ()), site, log_format, out)
+    raise typer.Exit(show_to(options, as_json_text=as_json))
 
 
 @app.command()
@@ -234,7 +394,8 @@ def tune(
     suite: Annotated[
         list[str],
         typer.Argument(
-            metavar="SUITE…", help="What it is trained on: scenario files, library names, folders."
+            metavar="SUITE…",
+            help="What it is trained on: suites with training seeds, or scenarios; files or names.",
         ),
     ],
     budget: Annotated[int, typer.Option(min=1, help="Simulations that the search may make.")],

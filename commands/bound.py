@@ -104,11 +104,11 @@ def bound(options: BoundOptions, *, as_json: bool) -> int:
 def _told(problem: Exception) -> tuple[int, str]:
     """Return exit code and message of what went wrong."""
     from ..sim.export.bound.model import BoundError
-    from .run import _exit_code_of
+    from .run import exit_code_of
 
     if isinstance(problem, BoundError):
         return EXIT_ERROR, str(problem)
-    code = _exit_code_of(problem)
+    code = exit_code_of(problem)
     if code is not None:
         return code, str(problem)
     what = f"{type(problem).__name__}: {problem}"

@@ -56,7 +56,6 @@ def latency(options: LatencyOptions) -> int:
     from ..scenarios.devices import UnknownProfileError
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.library import UnknownScenarioError
-    from ..scenarios.parameters import UnknownParametersError
     from ..scenarios.rigs import UnknownRigError
     from ..sim.profiles.findings import ProfileError
     from .setup import SetupError
@@ -64,7 +63,6 @@ def latency(options: LatencyOptions) -> int:
     usage = (
         *(RuleError, ComparisonError, LatencyError, PolicyError, ProfileError, SetupError),
         *(UnknownPolicyError, UnknownProfileError, UnknownRigError, UnknownScenarioError),
-        UnknownParametersError,
         *(ScenarioErrors, _UsageError),
     )
     try:
@@ -136,10 +134,9 @@ def _latency(options: LatencyOptions) -> int:
 
 def _scenario(options: LatencyOptions) -> Scenario:
     """Load the scenario and cut it down to one policy, on the wall clock, without faults."""
-    from ..hil.selection import select_policies
     from ..scenarios.library import locate
     from ..scenarios.load import load_scenario
-    from ..scenarios.parameters import tuned_policy
+    from .policies import named_policies
 
     scenario = load_scenario(locate(options.scenario))
     period_s = options.period_s or scenario.clock.control_period_s
@@ -167,7 +164,7 @@ def _scenario(options: LatencyOptions) -> Scenario:
         update={
             "clock": clock,
             "rig": options.rig,
-            "policies": select_policies((options.policy,), own, tuned_policy),
+            "policies": named_policies((options.policy,), own),
             "baselines": (),
             "limits": (),
             "faults": (),

@@ -6,6 +6,7 @@ Workers are fresh processes, can be interrupted, and end when the command itself
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -13,12 +14,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Final, ParamSpec, Protocol, TypeVar
+from multiprocessing.queues import SimpleQueue
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from .show import EXIT_ABORTED
 
 #: Time that a run has to close its record when the command itself was killed.
 _GRACE_S: Final = 10.0
+_DRAIN_S: Final = 0.02
+_HEARD_S: Final = 1.0
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
@@ -34,23 +38,78 @@ class Submit(Protocol):
         ...
 
 
+class Listener:
+    """Hears what calls `tell` while they are made: at once in this process, else in `drain`."""
+
+    def __init__(self, hear: Callable[[Any], object]) -> None:
+        """Hear by calling ``hear``, in the thread that drains."""
+        self.hear = hear
+        self.queue: SimpleQueue[Any] | None = None
+
+    def drain(self) -> None:
+        """Hear what workers have told so far."""
+        while self.queue is not None and not self.queue.empty():
+            self.hear(self.queue.get())
+
+
+def tell(message: Any) -> None:
+    """Tell who submitted the call that is being made something picklable."""
+    for hear in _heard_by:
+        hear(message)
+
+
+_heard_by: Final[list[Callable[[Any], object]]] = []
+"""Who hears this process: nobody, or one."""
+
+
 @contextlib.contextmanager
-def workers(jobs: int) -> Iterator[Submit]:
+def workers(jobs: int, listener: Listener | None = None) -> Iterator[Submit]:
     """Yield what submits calls to ``jobs`` processes; with 1 each is made when it is submitted.
 
-    An exception in the body cancels the calls that have not begun and waits for the others.
+    An exception in the body cancels the calls that have not begun and waits for the others; an
+    interruption asks them to stop, too. Nothing that they tell meanwhile is lost.
     """
     if jobs == 1:
-        yield _call_now
+        _heard_by[:] = [] if listener is None else [listener.hear]
+        try:
+            yield _call_now
+        finally:
+            _heard_by.clear()
         return
     # Fresh processes, on every platform: a forked one would share compiled code's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_be_interruptible) as pool:
+    queue: SimpleQueue[Any] | None = None
+    if listener is not None:
+        queue = listener.queue = context.SimpleQueue()
+    with ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(queue,)) as pool:
         try:
             yield pool.submit
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException as problem:
+            pool.shutdown(wait=False, cancel_futures=True)
+            _see_off(listener, asked_from_s=_HEARD_S if _is_stop(problem) else math.inf)
             raise
+
+
+def _is_stop(problem: BaseException) -> bool:
+    return isinstance(problem, KeyboardInterrupt)
+
+
+def _see_off(listener: Listener | None, asked_from_s: float) -> None:
+    """Wait until every worker has ended; after a while ask them to.
+
+    Ctrl-C at a terminal reaches the workers by itself, and twice would cut short how they end.
+    """
+    begin_s, asked = time.monotonic(), False
+    while children := multiprocessing.active_children():
+        if listener is not None:
+            listener.drain()  # who tells something waits for a place in the queue
+        if not asked and time.monotonic() - begin_s >= asked_from_s:
+            asked = True
+            for child in children:
+                child.terminate()  # a run that is under way closes its record
+        time.sleep(_DRAIN_S)
+    if listener is not None:
+        listener.drain()
 
 
 def _call_now(
@@ -61,8 +120,10 @@ def _call_now(
     return future
 
 
-def _be_interruptible() -> None:
+def _begin(queue: SimpleQueue[Any] | None) -> None:
     """Let Ctrl-C end an idle worker without a traceback; a run handles it by itself."""
+    if queue is not None:
+        _heard_by.append(queue.put)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -23,6 +23,7 @@ from .show import (
     EXIT_USAGE,
     RunReport,
     as_dict,
+    judgement_lines,
     judgement_row,
     report_lines,
     table_lines,
@@ -74,10 +75,10 @@ def run(options: RunOptions, *, as_json: bool) -> int:
     except KeyboardInterrupt as stop:
         report.error, report.exit_code = str(stop) or "stopped by SIGINT", EXIT_ABORTED
     except Exception as problem:
-        report.exit_code = _exit_code_of(problem)
+        report.exit_code = exit_code_of(problem)
         report.error = str(problem)
         if report.exit_code is None:
-            if _wants_traceback():
+            if wants_traceback():
                 raise
             report.exit_code = EXIT_ERROR
             report.error = f"error inside: {type(problem).__name__}: {problem} ({_HOW})"
@@ -95,7 +96,6 @@ def run(options: RunOptions, *, as_json: bool) -> int:
 
 def judge(folders: Sequence[Path], *, as_json: bool) -> int:
     """Judge records again from their folders alone; return the exit code."""
-    from ..evaluation.units import format_quantity
     from ..evaluation.verdict import roll_up, suite_exit_code
 
     judgements, problems = _judge_all(folders)
@@ -111,19 +111,7 @@ def judge(folders: Sequence[Path], *, as_json: bool) -> int:
         _print_json(shown | ({"error": "\n".join(problems)} if problems else {}))
         return code
     for judgement in judgements:
-        reason = f": {judgement.reason}" if judgement.reason else ""
-        print(f"{judgement.verdict.name:<12}  {judgement.folder}{reason}")
-        for result in judgement.limits:
-            measured = f"measured {format_quantity(result.measured, result.unit)}"
-            if result.limit.vs is not None:
-                measured += f", bound {format_quantity(result.bound, result.unit)}"
-            print(f"  {result.word:<12}  {result.limit.text()}  ({measured})")
-        summary = "" if judgement.bracket is None else judgement.bracket.summary()
-        if summary and summary not in judgement.warnings:
-            print(f"  {summary}")
-        said = (*judgement.problems, *judgement.breaches)
-        for line in (*said[1:], *judgement.warnings):
-            print(f"  {line}")
+        _print_lines(judgement_lines(judgement))
     return code
 
 
@@ -140,7 +128,7 @@ def _run(options: RunOptions, report: RunReport) -> None:
 
         def finish(result: RunResult) -> None:
             report.folder = result.folder.parent
-            if result.outcome.error is not None and _wants_traceback():
+            if result.outcome.error is not None and wants_traceback():
                 traceback.print_exception(result.outcome.error)
             if result.baseline:
                 report.baselines.append(result)
@@ -175,10 +163,9 @@ def _run(options: RunOptions, report: RunReport) -> None:
 
 def _scenario(options: RunOptions) -> Scenario:
     """Load the scenario and put what the command line says over it."""
-    from ..hil.selection import select_policies
     from ..scenarios.library import locate
     from ..scenarios.load import load_scenario
-    from ..scenarios.parameters import tuned_policy
+    from .policies import named_policies
 
     scenario = load_scenario(locate(options.scenario))
     if options.replay is not None:
@@ -204,7 +191,7 @@ def _scenario(options: RunOptions) -> Scenario:
         changes["baselines"] = ()
     if options.policies:
         own = (*scenario.policies, *scenario.baselines)
-        changes["policies"] = select_policies(options.policies, own, tuned_policy)
+        changes["policies"] = named_policies(options.policies, own)
         # The audit names policies of the file, which may not take part now.
         changes["audit"] = None
     changed: Scenario = scenario.model_copy(update=changes)
@@ -297,11 +284,12 @@ def _write_overview(report: RunReport) -> None:
         write_comparison(report.folder / "report.html", [report_input(j) for j in judgements])
 
 
-def _wants_traceback() -> bool:
+def wants_traceback() -> bool:
+    """Return whether errors are to be shown with where they came from."""
     return bool(os.environ.get(_TRACEBACK))
 
 
-def _exit_code_of(problem: Exception) -> int | None:
+def exit_code_of(problem: Exception) -> int | None:
     """Return the exit code of an error that a user can mend, None for one inside."""
     from ..agents.policy import PolicyError
     from ..evaluation.record import RecordError
@@ -310,12 +298,11 @@ def _exit_code_of(problem: Exception) -> int | None:
     from ..hil.selection import UnknownPolicyError
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.library import UnknownScenarioError
-    from ..scenarios.parameters import UnknownParametersError
     from ..scenarios.rigs import UnknownRigError
     from ..sim.profiles.findings import ProfileError
     from .setup import SetupError
 
-    named = (UnknownScenarioError, UnknownPolicyError, UnknownParametersError, UnknownRigError)
+    named = (UnknownScenarioError, UnknownPolicyError, UnknownRigError)
     usage = (ScenarioErrors, UsageError, SetupError, ProfileError, PolicyError, FolderError)
     if isinstance(problem, (*named, *usage)):
         return EXIT_USAGE
@@ -332,19 +319,24 @@ def _judge_all(folders: Sequence[Path]) -> tuple[list[Judgement], list[str]]:
     judgements, problems = [], []
     for given in folders:
         try:
-            for folder in _records(given):
+            for folder in records_in(given):
                 judgements.append(judge_folder(folder))
         except (RecordError, UsageError) as problem:
             problems.append(str(problem))
         except Exception as problem:
-            if _wants_traceback():
+            if wants_traceback():
                 raise
             problems.append(f"{given}: damaged record ({type(problem).__name__}: {problem})")
     return judgements, problems
 
 
-def _records(given: Path) -> list[Path]:
-    """Return the record that a folder is, or the judged records inside it."""
+def records_in(given: Path) -> list[Path]:
+    """Return the record that a folder is, or the judged records inside it.
+
+    Raises:
+        UsageError: the folder holds none.
+
+    """
     if (given / "record.json").exists() or (given / "trace").exists() or not given.is_dir():
         return [given]
     baselines: list[str] = []

@@ -99,6 +99,24 @@ def judgement_row(judgement: Judgement) -> dict[str, Any]:
     }
 
 
+def judgement_lines(judgement: Judgement) -> list[str]:
+    """Return the verdict on a record, each of its limits, and what else a reader should know."""
+    from ..evaluation.units import format_quantity
+
+    reason = f": {judgement.reason}" if judgement.reason else ""
+    lines = [f"{judgement.verdict.name:<12}  {judgement.folder}{reason}"]
+    for result in judgement.limits:
+        measured = f"measured {format_quantity(result.measured, result.unit)}"
+        if result.limit.vs is not None:
+            measured += f", bound {format_quantity(result.bound, result.unit)}"
+        lines.append(f"  {result.word:<12}  {result.limit.text()}  ({measured})")
+    summary = "" if judgement.bracket is None else judgement.bracket.summary()
+    said = [*(*judgement.problems, *judgement.breaches)[1:], *judgement.warnings]
+    if summary and summary not in said:
+        said.insert(0, summary)
+    return lines + [f"  {line}" for line in said]
+
+
 def table_lines(report: RunReport) -> list[str]:
     """Return the final table: a line a policy, baselines in parentheses; means over the seeds."""
     groups: dict[tuple[str, bool], list[tuple[Mapping[str, float], str]]] = {}

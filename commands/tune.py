@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from .show import EXIT_ABORTED, EXIT_USAGE
+from .show import EXIT_ABORTED, EXIT_ERROR, EXIT_USAGE
 
 if TYPE_CHECKING:
     from .tuning.tuning import Plan, Tried, Tuned
@@ -59,6 +59,7 @@ def tune(options: TuneOptions, *, as_json: bool) -> int:
             )
             write_file(out, file_text(tuned, command_text(options.suite, tuned), out.stem))
             write_front(picture, tuned)
+            journal.unlink()
     except KeyboardInterrupt as stop:
         print(f"wattbench: {stop or 'stopped by SIGINT'}", file=sys.stderr)
         if journal.exists():
@@ -68,7 +69,7 @@ def tune(options: TuneOptions, *, as_json: bool) -> int:
     except (TuneError, ScenarioErrors, UnknownScenarioError, ProfileError, RecordError) as problem:
         for line in str(problem).splitlines():
             print(f"wattbench: {line}", file=sys.stderr)
-        return EXIT_USAGE
+        return EXIT_ERROR if isinstance(problem, RecordError) else EXIT_USAGE
     if as_json:
         print(json_text(as_dict(tuned, out, picture)))
     else:

@@ -12,6 +12,10 @@ class RecordError(Exception):
     """A record cannot be written or read; the message is one line: what, where, how to mend."""
 
 
+class DamagedError(RecordError):
+    """A record is not as it was written; a line each says what."""
+
+
 class MissingColumnError(RecordError, KeyError):
     """A stream, or a column of one, is not in the record."""
 

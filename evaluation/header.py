@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from .model import Model
+from .verdict import DecisionRule
 
 SCHEMA_VERSION = 1
 
@@ -127,6 +128,11 @@ class RecordHeader(Model):
     def policy_name(self) -> str:
         """The policy's name: its own, or its kind."""
         return str(self.policy.get("name") or self.policy.get("kind") or "policy")
+
+    @property
+    def decision_rule(self) -> DecisionRule:
+        """How uncertainties of limits enter; guarded where the scenario does not say."""
+        return "simple" if self.scenario.get("decision_rule") == "simple" else "guarded"
 
     @property
     def rig_name(self) -> str:

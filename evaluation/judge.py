@@ -16,7 +16,7 @@ from .header import SCHEMA_VERSION, RecordHeader
 from .limits import LimitConfig, LimitResult, judge_limit
 from .metrics import METRICS, measure
 from .model import json_text
-from .reading import Record, read_record, trace_hash
+from .reading import Record, read_header, read_record, trace_hash
 from .verdict import ExitCode, Verdict, exit_code, roll_up
 
 _RELATIVE_TOLERANCE = 1e-9
@@ -101,15 +101,36 @@ def judge(folder: Path) -> Judgement:
 
     """
     record = read_record(folder)
-    problems = _damage(record)
+    problems = damage(record)
     measurements = dict.fromkeys(METRICS, math.nan) if problems else measure(record)
-    limits, invalid = _limits(record.header)
-    header = record.header
-    bracket, wrong = (None, []) if problems else _bracket(record, measurements)
+    warnings = () if problems else tuple(_differences(record, measurements))
+    return _judged(record.folder, record.header, measurements, problems, warnings)
+
+
+def judge_closed(folder: Path, measurements: Mapping[str, float]) -> Judgement:
+    """Judge a record that this process has just closed, by what it measured of it then.
+
+    The verdict is that of `judge`, without reading the streams back from disk.
+
+    Raises:
+        RecordError: `record.json` cannot be read.
+
+    """
+    return _judged(Path(folder), read_header(folder), measurements, [], ())
+
+
+def _judged(
+    folder: Path,
+    header: RecordHeader,
+    measurements: Mapping[str, float],
+    problems: list[str],
+    warnings: tuple[str, ...],
+) -> Judgement:
+    limits, invalid = _limits(header)
+    bracket, wrong = (None, []) if problems else _bracket(folder, header, measurements)
     problems += invalid + wrong
     breaches = () if bracket is None else bracket.breaches()
-    warnings = [] if problems else _differences(record, measurements)
-    warnings += [] if bracket is None else bracket.warnings
+    warnings += () if bracket is None else bracket.warnings
     if header.status == "completed" and not problems:
         results = tuple(judge_limit(limit, measurements, header) for limit in limits)
         verdict = roll_up(r.verdict for r in results if r.verdict is not None)
@@ -120,14 +141,14 @@ def judge(folder: Path) -> Judgement:
     if breaches:
         verdict = Verdict.ERROR
     return Judgement(
-        Path(folder),
+        folder,
         header,
         verdict,
         exit_code(verdict, safe_state_confirmed=header.safe_state.confirmed),
         results,
         measurements,
         tuple(problems),
-        tuple(warnings),
+        warnings,
         bracket,
         breaches,
     )
@@ -148,7 +169,7 @@ def store_judgement(judgement: Judgement) -> None:
     replace_text(judgement.folder / "measurements.json", json_text(content))
 
 
-def _damage(record: Record) -> list[str]:
+def damage(record: Record) -> list[str]:
     """Say which files are not those that were written."""
     folder, header = record.folder, record.header
     if not record.intact:
@@ -175,15 +196,17 @@ def _damage(record: Record) -> list[str]:
     return problems
 
 
-def _bracket(record: Record, measurements: Mapping[str, float]) -> tuple[Bracket | None, list[str]]:
+def _bracket(
+    folder: Path, header: RecordHeader, measurements: Mapping[str, float]
+) -> tuple[Bracket | None, list[str]]:
     """Return the record's bracket, and what is wrong with it; then there is none."""
     try:
-        bracket = read_bracket(record.folder)
+        bracket = read_bracket(folder)
     except RecordError as error:
         return None, [str(error)]
     if bracket is None:
         return None, []
-    if bracket.trace_sha256 != record.header.trace_sha256:
+    if bracket.trace_sha256 != header.trace_sha256:
         return None, ["bracket.json belongs to another run: its trace hash is not this record's"]
     measured, stated = measurements[_OBJECTIVE], bracket.objective_wh[bracket.policy]
     if not math.isclose(measured, stated, rel_tol=_RELATIVE_TOLERANCE, abs_tol=1e-6):
@@ -202,6 +225,8 @@ def _limits(header: RecordHeader) -> tuple[list[LimitConfig], list[str]]:
             where = ".".join(str(part) for part in first["loc"])
             place = f"{where}: " if where else ""
             problems.append(f"limit {number} cannot be read: {place}{first['msg']}")
+    if (rule := header.scenario.get("decision_rule", header.decision_rule)) != header.decision_rule:
+        problems.append(f"decision_rule is {rule!r}, which is none; allowed: simple, guarded")
     return limits, problems
 
 
@@ -233,4 +258,4 @@ def _differences(record: Record, measurements: Mapping[str, float]) -> list[str]
     return warnings
 
 
-__all__ = ["Judgement", "RecordError", "judge", "store_judgement"]
+__all__ = ["Judgement", "RecordError", "judge", "judge_closed", "store_judgement"]

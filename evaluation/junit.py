@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from .judge import Judgement
@@ -26,6 +26,11 @@ def junit_xml(judgements: Sequence[Judgement]) -> str:
     root = ET.Element("testsuites", name="wattbench")
     for judgement in judgements:
         _suite(root, judgement)
+    return document(root)
+
+
+def document(root: ET.Element) -> str:
+    """Return a tree as the text of a file."""
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
 
@@ -33,8 +38,8 @@ def junit_xml(judgements: Sequence[Judgement]) -> str:
 def _suite(root: ET.Element, judgement: Judgement) -> None:
     header = judgement.header
     name = f"{header.scenario_name}.{header.policy_name}.seed{header.seed}"
-    suite = ET.SubElement(root, "testsuite", name=_clean(name))
-    _properties(
+    suite = ET.SubElement(root, "testsuite", name=clean(name))
+    add_properties(
         suite,
         {
             "verdict": judgement.verdict.name,
@@ -49,6 +54,7 @@ def _suite(root: ET.Element, judgement: Judgement) -> None:
             "trace_sha256": header.trace_sha256 or "",
             "seed": str(header.seed),
             "clock": header.clock_mode,
+            "decision_rule": header.decision_rule,
             "git_revision": header.git_revision or "",
             "wattbench_version": header.wattbench_version,
         },
@@ -57,12 +63,17 @@ def _suite(root: ET.Element, judgement: Judgement) -> None:
         _limit_case(suite, name, result)
     decided = roll_up_of(judgement.limits)
     if decided is not judgement.verdict:
-        case = ET.SubElement(suite, "testcase", classname=_clean(name), name="run", time="0")
-        _outcome(case, judgement.verdict, judgement.reason)
+        case = ET.SubElement(suite, "testcase", classname=clean(name), name="run", time="0")
+        add_outcome(case, judgement.verdict, judgement.reason)
     if header.safe_state.confirmed is False:
-        case = ET.SubElement(suite, "testcase", classname=_clean(name), name="safe state", time="0")
-        message = _clean(f"safe state not confirmed: {header.safe_state.note}")
+        case = ET.SubElement(suite, "testcase", classname=clean(name), name="safe state", time="0")
+        message = clean(f"safe state not confirmed: {header.safe_state.note}")
         ET.SubElement(case, "failure", type="UNSAFE", message=message).text = message
+    count_cases(suite)
+
+
+def count_cases(suite: ET.Element) -> None:
+    """Write into a suite how many cases it has, and how many did not pass."""
     cases = suite.findall("testcase")
     for tag in ("failure", "error", "skipped"):
         attribute = {"failure": "failures", "error": "errors"}.get(tag, tag)
@@ -78,38 +89,42 @@ def roll_up_of(results: Sequence[LimitResult]) -> Verdict | None:
 def _limit_case(suite: ET.Element, classname: str, result: LimitResult) -> None:
     limit = result.limit
     case = ET.SubElement(
-        suite, "testcase", classname=_clean(classname), name=_clean(limit.text()), time="0"
+        suite, "testcase", classname=clean(classname), name=clean(limit.text()), time="0"
     )
-    _properties(
+    add_properties(
         case,
         {
             "metric": limit.metric,
             "measured": f"{result.measured:.9g}",
             "bound": f"{result.bound:.9g}",
             "unit": result.unit,
+            **({"uncertainty": result.rule} if result.rule else {}),
         },
     )
     measured = format_quantity(result.measured, result.unit)
     bound = format_quantity(result.bound, result.unit)
     sign = "at most" if limit.upper else "at least"
     text = f"{limit.entry.name}: measured {measured}, allowed {sign} {bound}"
-    _outcome(case, result.verdict, f"{text}; {result.reason}" if result.reason else text)
+    add_outcome(case, result.verdict, f"{text}; {result.reason}" if result.reason else text)
 
 
-def _outcome(case: ET.Element, verdict: Verdict | None, message: str) -> None:
+def add_outcome(case: ET.Element, verdict: Verdict | None, message: str) -> None:
+    """Add what came of a case: nothing for PASS; skipped for None, which is not judged."""
     if verdict is None:
-        ET.SubElement(case, "skipped", message=_clean(message))
+        ET.SubElement(case, "skipped", message=clean(message))
     elif verdict is not Verdict.PASS:
         tag = "failure" if verdict is Verdict.FAIL else "error"
-        element = ET.SubElement(case, tag, type=verdict.name, message=_clean(message))
-        element.text = _clean(message)
+        element = ET.SubElement(case, tag, type=verdict.name, message=clean(message))
+        element.text = clean(message)
 
 
-def _properties(parent: ET.Element, values: dict[str, str]) -> None:
+def add_properties(parent: ET.Element, values: Mapping[str, str]) -> None:
+    """Add properties by name."""
     properties = ET.SubElement(parent, "properties")
     for name, value in values.items():
-        ET.SubElement(properties, "property", name=name, value=_clean(value))
+        ET.SubElement(properties, "property", name=name, value=clean(value))
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Return a text in which XML can hold every character."""
     return _FORBIDDEN.sub("\ufffd", text)

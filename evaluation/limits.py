@@ -21,7 +21,7 @@ from .header import RecordHeader
 from .metrics import METRICS, Metric, find_metric
 from .model import Model
 from .units import format_quantity, parse_quantity
-from .verdict import Verdict
+from .verdict import DecisionRule, Verdict
 
 _UNSEEN_SHARE = 0.01
 """Longest part of a run that a device may leave unseen,"""
@@ -64,8 +64,8 @@ InUnit = Annotated[float, BeforeValidator(_in_unit, json_schema_input_type=float
 Ratio = Annotated[float, BeforeValidator(_fraction, json_schema_input_type=float | str)]
 
 
-class LimitConfig(Model):
-    """One limit: a metric and exactly one bound on it.
+class Bound(Model):
+    """A metric and exactly one bound on it.
 
     Bounds relative to a baseline's value B are B plus or minus a share of its size, so that they
     mean the same where B is negative (an objective with energy stored).
@@ -87,8 +87,6 @@ class LimitConfig(Model):
     """At least this much below the baseline's value, as a share of it: B − reduction·|B|."""
     max_increase: InUnit | None = None
     """At most this much above the baseline's value, in the metric's unit."""
-    uncertainty: InUnit | None = Field(None, ge=0)
-    """Measurements this near to the bound, on either side, are inconclusive."""
 
     @field_validator("metric")
     @classmethod
@@ -156,6 +154,17 @@ class LimitConfig(Model):
         return baseline - (1.0 - ratio) * abs(baseline)
 
 
+class LimitConfig(Bound):
+    """One limit: a metric and exactly one bound on it.
+
+    Bounds relative to a baseline's value B are B plus or minus a share of its size, so that they
+    mean the same where B is negative (an objective with energy stored).
+    """
+
+    uncertainty: InUnit | None = Field(None, ge=0)
+    """Half width (95 %) of what the measured value may be off; see `decision_rule`."""
+
+
 @dataclass(frozen=True, slots=True)
 class LimitResult:
     """One limit, judged.
@@ -166,6 +175,7 @@ class LimitResult:
         bound: the bound in the metric's unit, resolved against the baseline; NaN if unknown.
         verdict: None if the limit was not judged.
         reason: why, where the verdict is neither PASS nor FAIL.
+        decision_rule: how the limit's uncertainty entered.
 
     """
 
@@ -174,6 +184,7 @@ class LimitResult:
     bound: float
     verdict: Verdict | None
     reason: str = ""
+    decision_rule: DecisionRule = "guarded"
 
     @property
     def unit(self) -> str:
@@ -184,6 +195,13 @@ class LimitResult:
     def word(self) -> str:
         """The verdict's name, or ``not judged``."""
         return "not judged" if self.verdict is None else self.verdict.name
+
+    @property
+    def rule(self) -> str:
+        """The limit's uncertainty and how it entered: ``± 2 Wh, guarded``; empty without one."""
+        if self.limit.uncertainty is None:
+            return ""
+        return f"± {format_quantity(self.limit.uncertainty, self.unit)}, {self.decision_rule}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -197,6 +215,8 @@ class LimitResult:
             "unit": self.unit,
             "verdict": None if self.verdict is None else self.verdict.name,
             "reason": self.reason,
+            "uncertainty": self.limit.uncertainty,
+            "decision_rule": self.decision_rule,
         }
 
 
@@ -207,7 +227,8 @@ def judge_limit(
     measured = measurements.get(limit.metric, math.nan)
     baseline, missing = _baseline(limit, header)
     bound = limit.bound(baseline)
-    result = _Outcome(limit, measured, bound)
+    rule = header.decision_rule
+    result = _Outcome(limit, measured, bound, rule)
     if limit.entry.wall_only and header.clock_mode != "wall":
         return result.of(None, f"not judged under clock {header.clock_mode}")
     if limit.vs is not None and header.replayed:
@@ -221,7 +242,7 @@ def judge_limit(
     if unseen := _unseen(header):
         return result.of(Verdict.INCONCLUSIVE, unseen)
     margin = bound - measured if limit.upper else measured - bound
-    if limit.uncertainty and abs(margin) <= limit.uncertainty:
+    if rule == "guarded" and limit.uncertainty and abs(margin) <= limit.uncertainty:
         near = format_quantity(limit.uncertainty, limit.entry.unit)
         return result.of(Verdict.INCONCLUSIVE, f"within the uncertainty of {near}")
     return result.of(Verdict.PASS if margin >= 0 else Verdict.FAIL, "")
@@ -245,9 +266,10 @@ class _Outcome:
     limit: LimitConfig
     measured: float
     bound: float
+    rule: DecisionRule
 
     def of(self, verdict: Verdict | None, reason: str) -> LimitResult:
-        return LimitResult(self.limit, self.measured, self.bound, verdict, reason)
+        return LimitResult(self.limit, self.measured, self.bound, verdict, reason, self.rule)
 
 
 def _baseline(limit: LimitConfig, header: RecordHeader) -> tuple[float, str]:

@@ -103,6 +103,13 @@ def _as_left(header: RecordHeader, folder: Path) -> RecordHeader:
     return header.model_copy(update={"safe_state": SafeState(confirmed=confirmed, note=note)})
 
 
+def read_header(folder: Path) -> RecordHeader:
+    """Read `record.json` alone. Raises `RecordError` as `read_record` does."""
+    folder = Path(folder)
+    raw = _read_json(folder / "record.json", _missing_hint(folder))
+    return _as_left(validated(_upgraded(raw, folder), folder), folder)
+
+
 def _open_streams(folder: Path, header: RecordHeader) -> dict[str, Stream]:
     """Open the streams; in a record that was never closed, leave out those half written."""
     streams = {}

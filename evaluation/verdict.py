@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Literal, TypeAlias
+
+DecisionRule: TypeAlias = Literal["simple", "guarded"]
+"""How a measured value's uncertainty enters a verdict (ISO/IEC 17025:2017, 3.7 and 7.8.6.1).
+
+simple: the value decides, the uncertainty is only stated (simple acceptance: no guard band).
+guarded: PASS needs the bound kept by more than the uncertainty, FAIL needs it missed by more (a
+guard band of the uncertainty's size on either side); between them INCONCLUSIVE. Both as in
+ILAC-G8:09/2019, 4.2.
+"""
 
 
 class Verdict(IntEnum):

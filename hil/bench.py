@@ -97,19 +97,58 @@ class Bench:
                 self._progress.note(f"{taken} exists and is kept: this run goes to {folder}")
             for seed in self.experiment.seeds:
                 profiles = first if seed == self.experiment.seeds[0] else self._profiles(seed)
-                measured: dict[str, Measurements] = {}
-                for policy, baseline in self._schedule():
-                    result = self._run_one(
-                        policy, seed, profiles, measured, folder, signals, baseline=baseline
-                    )
-                    if baseline and result.outcome.status == "completed":
-                        # What a run that broke off has measured is no yardstick.
-                        measured[policy.label] = result.measurements
-                    results.append(result)
-                    self._on_result(result)
-                    if result.outcome.cause == "signal" or self._rig_is_gone(result.outcome):
-                        return results
+                results += self._run_seed(seed, profiles, folder, {}, signals)
+                if self.is_over(results[-1].outcome):
+                    break
         return results
+
+    def run_seed(
+        self, seed: int, folder: Path, finished: Mapping[tuple[str, bool], Measurements | None]
+    ) -> list[RunResult]:
+        """Run what is not finished of one seed, without a rehearsal; else like `run`.
+
+        Args:
+            seed: which.
+            folder: the runs' folders are made in it.
+            finished: by label and whether it is a baseline, the runs that are there already; of a
+                baseline what it measured, None if it is no yardstick.
+        """
+        with StopSignals() as signals:
+            return self._run_seed(seed, self._profiles(seed), folder, finished, signals)
+
+    def _run_seed(
+        self,
+        seed: int,
+        profiles: SiteProfiles,
+        folder: Path,
+        finished: Mapping[tuple[str, bool], Measurements | None],
+        signals: StopSignals,
+    ) -> list[RunResult]:
+        results: list[RunResult] = []
+        measured: dict[str, Measurements] = {}
+        for policy, baseline in self._schedule():
+            key = policy.label, baseline
+            if key in finished:
+                values = finished[key]
+                if baseline and values is not None:
+                    measured[policy.label] = values
+                continue
+            result = self._run_one(
+                policy, seed, profiles, measured, folder, signals, baseline=baseline
+            )
+            if baseline and result.outcome.status == "completed":
+                # What a run that broke off has measured is no yardstick.
+                measured[policy.label] = result.measurements
+            results.append(result)
+            with signals.shielded():  # a closed record is judged, then a signal counts
+                self._on_result(result)
+            if self.is_over(result.outcome):
+                break
+        return results
+
+    def is_over(self, outcome: Outcome) -> bool:
+        """Return whether nothing is run after a run that ended so: stopped, or its rig is gone."""
+        return outcome.cause == "signal" or self._rig_is_gone(outcome)
 
     def _rig_is_gone(self, outcome: Outcome) -> bool:
         """Return whether nothing more can be run on the rig: it is broken, or not available."""

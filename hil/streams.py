@@ -22,14 +22,18 @@ HOLD, CHANGE, REFRESH, SAFE = range(4)
 NOT_SENT: Final = -1
 
 _PHASES = "abc"
-_METER_COLUMNS: Final = (
+METER_COLUMNS: Final = (
     *((f"meter.{p}.power_w", "W", meter.POWER_A + k) for k, p in enumerate(_PHASES)),
     ("meter.total.power_w", "W", meter.POWER_TOTAL),
     *((f"meter.{p}.voltage_v", "V", meter.VOLTAGE_A + k) for k, p in enumerate(_PHASES)),
+    *((f"meter.{p}.current_a", "A", meter.CURRENT_A + k) for k, p in enumerate(_PHASES)),
+    ("meter.pv.power_w", "W", meter.PV_POWER),
     ("meter.net.import_energy_wh", "Wh", meter.IMPORT_NET),
     ("meter.net.export_energy_wh", "Wh", meter.EXPORT_NET),
 )
-_METER_FIELDS: Final = np.array([field for _, _, field in _METER_COLUMNS])
+"""Of the stream `readings`: name, unit, and the field of a sample (`sim.edge.meter`). Every field
+that a policy can observe is among them, so that a run can be shown to another policy."""
+_METER_FIELDS: Final = np.array([field for _, _, field in METER_COLUMNS])
 _SPANS: Final = ("sample", "observe", "decide", "guard", "command")
 
 
@@ -48,7 +52,7 @@ class Log:
         self._reports = list(reports)
         self._reading_int = np.zeros((steps, 4), np.int64)
         self._age_s = np.zeros(steps)
-        self._meter = np.full((steps, len(_METER_COLUMNS)), np.nan)
+        self._meter = np.full((steps, len(METER_COLUMNS)), np.nan)
         self._report_w = np.full((steps, len(self._reports)), np.nan)
         self._command_int = np.full((steps, 5), NOT_SENT, np.int64)
         self._decided_w = np.full((steps, n), np.nan)
@@ -134,7 +138,7 @@ class Log:
         }
         units = {"meter.sampled_us": "us", "meter.received_us": "us", "meter.age_s": "s"}
         units |= {"t_sim_us": "us", "meter.quality": ""}
-        for k, (name, unit, _) in enumerate(_METER_COLUMNS):
+        for k, (name, unit, _) in enumerate(METER_COLUMNS):
             columns[name], units[name] = self._meter[:n, k], unit
         for k, load in enumerate(self._reports):
             columns[f"load.{load}.report_w"] = self._report_w[:n, k]

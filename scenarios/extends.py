@@ -61,16 +61,17 @@ def _read(path: Path, chain: tuple[Path, ...]) -> Tree:
     reference = document.root.value.pop(EXTENDS, None)
     if reference is None or reference.spoiled:
         return tree
-    base = _base(path, reference, (*chain, path))
+    base = _base(path, reference, (*chain, path), EXTENDS)
     tree.errors.extend(base.errors)
     tree.complete = base.complete
     if base.root is not None:
         # The scenario's kind says how it is judged; it does not name another set of keys.
-        tree.root = _merge_roots(base.root, document.root)
+        tree.root = merge_roots(base.root, document.root)
     return tree
 
 
-def _merge_roots(base: Node, over: Node) -> Node:
+def merge_roots(base: Node, over: Node) -> Node:
+    """Return a scenario's tree overridden by another one; the name is not taken over."""
     if not isinstance(base.value, dict) or not isinstance(over.value, dict):
         return over
     merged = {key: node for key, node in base.value.items() if key != "name"}
@@ -79,11 +80,16 @@ def _merge_roots(base: Node, over: Node) -> Node:
     return Node(merged, over.place, over.key_place)
 
 
-def _base(path: Path, reference: Node, chain: tuple[Path, ...]) -> Tree:
-    """Read the file that ``extends: …`` in the file ``path`` refers to."""
+def read_base(path: Path, reference: Node, field: str) -> Tree:
+    """Read the scenario, and all that it extends, that a ``field`` of the file ``path`` names."""
+    return _base(path, reference, (path,), field)
+
+
+def _base(path: Path, reference: Node, chain: tuple[Path, ...], field: str) -> Tree:
+    """Read the file that a field such as ``extends`` in the file ``path`` refers to."""
 
     def wrong(message: str) -> Tree:
-        return Tree(None, [ScenarioError.at(reference.place, EXTENDS, message)], complete=False)
+        return Tree(None, [ScenarioError.at(reference.place, field, message)], complete=False)
 
     if not isinstance(reference.value, str):
         what = shorten(reference.plain())

@@ -6,11 +6,12 @@ import difflib
 from pathlib import Path
 
 ROOT = Path(__file__).parent / "library"
+SUITES = Path(__file__).parent / "suites"
 SUFFIXES = frozenset({".yaml", ".yml"})
 
 
 class UnknownScenarioError(LookupError):
-    """A name that no scenario of the library has, or more than one."""
+    """A name that no scenario (or no suite) of the library has, or more than one."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -29,10 +30,10 @@ def names(root: Path | None = None) -> dict[str, Path]:
     return {name: found[name] for name in sorted(found) if not Path(name).name.startswith("_")}
 
 
-def find(name: str, root: Path | None = None) -> Path:
+def find(name: str, root: Path | None = None, what: str = "scenario") -> Path:
     """Return the file of a scenario, named with or without its folder.
 
-    ``root`` is the library's folder, by default that of the package. Raises
+    ``root`` is the library's folder, by default that of the package; ``what`` is in it. Raises
     `UnknownScenarioError` with the nearest name.
     """
     known = names(root)
@@ -47,7 +48,7 @@ def find(name: str, root: Path | None = None) -> Path:
     near = difflib.get_close_matches(name, [*known, *short], n=1)
     hint = f"; did you mean '{short.get(near[0], near[0])}'?" if near else ""
     raise UnknownScenarioError(
-        f"no scenario '{name}' in the library{hint} (a file is given by its path, ending in .yaml)"
+        f"no {what} '{name}' in the library{hint} (a file is given by its path, ending in .yaml)"
     )
 
 
@@ -61,3 +62,30 @@ def locate(argument: str, root: Path | None = None) -> Path:
     if is_path(argument) or path.is_file():
         return path
     return find(argument, root)
+
+
+def locate_suite(argument: str) -> Path:
+    """Return the file of a suite that a command's argument means, as `locate` does."""
+    path = Path(argument).expanduser()
+    if is_path(argument) or path.is_file():
+        return path
+    return find(argument, SUITES, "suite")
+
+
+def locate_any(argument: str) -> tuple[Path, str]:
+    """Return the file that an argument means, a scenario's or a suite's, and which of both.
+
+    Of a path that is not known: it is neither, and "" is returned. Raises `UnknownScenarioError`.
+    """
+    path = Path(argument).expanduser()
+    if is_path(argument) or path.is_file():
+        return path, ""
+    try:
+        return find(argument), "scenario"
+    except UnknownScenarioError as problem:
+        try:
+            return find(argument, SUITES, "suite"), "suite"
+        except UnknownScenarioError as other:
+            if "did you mean" in str(other) and "did you mean" not in str(problem):
+                raise
+        raise

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .extends import read_tree
-from .library import names
+from .library import SUITES, names
+from .source import read_document
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A scenario of the library: its name with folder (``export/clear_day``), kind and title."""
+    """A scenario of the library: its name with folder (``export/clear_day``), kind and title.
+
+    The kind of a suite is ``suite``.
+    """
 
     name: str
     kind: str
@@ -30,4 +34,14 @@ def entries(root: Path | None = None) -> list[Entry]:
         keys = tree.root.plain() if tree.root is not None else {}
         kind = str(keys.get("kind") or "discriminating")
         found.append(Entry(name, kind, str(keys.get("title") or ""), path))
+    return found
+
+
+def suites(root: Path | None = None) -> list[Entry]:
+    """Return the suites that come with the package (of the folder ``root``), sorted by name."""
+    found = []
+    for name, path in names(root if root is not None else SUITES).items():
+        document = read_document(path)
+        keys = document.root.plain() if document.root is not None else {}
+        found.append(Entry(name, "suite", str(keys.get("title") or ""), path))
     return found

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from ..agents.policy import POLICIES
 from ..agents.policy import PolicyConfig as AnyPolicyConfig
 from ..evaluation.limits import LimitConfig
+from ..evaluation.verdict import DecisionRule
 from ..sim.config import DurationS, Model
 from ..sim.edge.config import EdgeConfig
 from ..sim.export.config import ExportPlantConfig
@@ -153,6 +154,9 @@ class Scenario(Model):
     objective: Objective = Objective()
     limits: tuple[LimitConfig, ...] = Field(min_length=1, max_length=100)
     """What a policy must keep to pass."""
+    decision_rule: DecisionRule = "guarded"
+    """How a limit's `uncertainty` enters: guarded: within it of the bound nothing is shown,
+    INCONCLUSIVE; simple: the measured value decides, and the uncertainty is only stated."""
     seeds: tuple[Annotated[int, Field(ge=0, le=2**53)], ...] = Field(
         (1,), min_length=1, max_length=1000
     )

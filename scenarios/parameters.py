@@ -42,6 +42,10 @@ class TrainedOn(Model):
     hash: str
     """Of its resolved content."""
     seeds: tuple[int, ...]
+    import_weight: float
+    """What one kWh of import costs in its J, in kWh of export."""
+    unserved_weight: float
+    """What one kWh of unserved load energy costs in its J, in kWh of export."""
     default_objective_wh: float
     """Mean J over these seeds with the policy's default parameters."""
     tuned_objective_wh: float

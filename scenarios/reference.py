@@ -1,10 +1,11 @@
-"""References of the documentation (scenarios, device profiles, rigs), written from the models."""
+"""References of scenarios, suites, device profiles and rigs, written from the models."""
 
 from __future__ import annotations
 
 import datetime as dt
 import inspect
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
@@ -63,6 +64,17 @@ A number counts in the unit that its key ends in (`power_w: 1500`); a text may n
 """
 
 
+_SUITE_HEAD = """# Suite reference
+
+This page is generated from the configuration models; `wattbench schema` writes it anew and
+`wattbench schema --check` tells whether it is up to date. JSON Schema for editors:
+`scenarios/schema/suite.schema.json`. What suites are, with an example:
+[suites](../concepts/suites.md). Policies are described in the
+[scenario reference](scenario.md), metrics in [theirs](metrics.md).
+
+"""
+
+
 def reference_text() -> str:
     """Return the scenario reference in Markdown, the same text for the same models."""
     from .model import ScenarioFile
@@ -85,9 +97,21 @@ def rig_reference_text() -> str:
     return _page(_RIG_HEAD, "The rig", Rig)
 
 
-def _page(head: str, title: str, root: type[BaseModel]) -> str:
+def suite_reference_text() -> str:
+    """Return the suite reference in Markdown, the same text for the same models."""
+    from ..agents.policy import POLICIES
+    from .suite import SuiteFile
+
+    shown_elsewhere = {kind.config for kind in POLICIES.values()}
+    return _page(_SUITE_HEAD, "The suite", SuiteFile, shown_elsewhere)
+
+
+def _page(
+    head: str, title: str, root: type[BaseModel], elsewhere: Iterable[type[BaseModel]] = ()
+) -> str:
+    """Return the page of a model and all below it, without those that are shown elsewhere."""
     parts = [head]
-    seen: set[type[BaseModel]] = set()
+    seen = set(elsewhere)
     parts.append(f"## {title}\n\n")
     parts.append(_table(root, list(root.model_fields)))
     for name, field in root.model_fields.items():

@@ -14,14 +14,15 @@ from .load import load_scenario
 
 if TYPE_CHECKING:
     from .model import Scenario
+    from .suite import Suite
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A checked file: its scenario, or what is wrong with it."""
+    """A checked file: its scenario or suite, or what is wrong with it."""
 
     path: str
-    scenario: Scenario | None
+    found: Scenario | Suite | None
     errors: tuple[ScenarioError, ...] = ()
 
     @property
@@ -42,17 +43,29 @@ class CheckResult:
             "ok": self.ok,
             "errors": [error.as_dict() for error in self.errors],
         }
-        if self.scenario is not None:
-            row |= {"name": self.scenario.name, "hash": self.scenario.hash()}
+        if self.found is not None:
+            row |= {"name": self.found.name, "hash": self.found.hash()}
             if resolved:
-                row["resolved"] = self.scenario.resolved()
+                row["resolved"] = self.found.resolved()
         return row
+
+    def scenarios(self) -> tuple[Scenario, ...]:
+        """Return the scenario, or those of the suite as they run."""
+        from .model import Scenario
+
+        if self.found is None or isinstance(self.found, Scenario):
+            return () if self.found is None else (self.found,)
+        return tuple(stratum.experiment for stratum in self.found.strata)
 
 
 def check_report(argument: str) -> CheckResult:
-    """Check a file, or a scenario of the library by name."""
+    """Check a file, or a scenario or suite of the library by name."""
     try:
-        path = library.locate(argument)
+        path, what = library.locate_any(argument)
+        if what == "suite" or (not what and _is_suite(path)):
+            from .suite_loading import load_suite
+
+            return CheckResult(str(path), load_suite(path))
         return CheckResult(str(path), load_scenario(path))
     except library.UnknownScenarioError as problem:
         return CheckResult(argument, None, (ScenarioError(argument, 1, 1, "", str(problem)),))
@@ -60,9 +73,15 @@ def check_report(argument: str) -> CheckResult:
         return CheckResult(str(path), None, problem.errors)
 
 
-def resolved_yaml(scenario: Scenario, path: str | Path) -> str:
-    """Return the resolved scenario as a YAML document that can be loaded again."""
-    return f"---\n# {path}, resolved; hash {scenario.hash()}\n{yaml_text(scenario.resolved())}"
+def _is_suite(path: Path) -> bool:
+    from .suite_loading import is_suite
+
+    return is_suite(path)
+
+
+def resolved_yaml(found: Scenario | Suite, path: str | Path) -> str:
+    """Return what was found as a YAML document with all defaults; a scenario loads again."""
+    return f"---\n# {path}, resolved; hash {found.hash()}\n{yaml_text(found.resolved())}"
 
 
 def yaml_text(content: Mapping[str, Any], *, leaves_in_line: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""JSON Schema of scenarios, device profiles and rigs, for editors.
+"""JSON Schema of scenarios, suites, device profiles and rigs, for editors.
 
 Generated from the models, under version control.
 """
@@ -17,6 +17,7 @@ from .slots import DISCRIMINATOR, field_slot, is_model
 SCHEMA_FILE = Path(__file__).parent / "schema" / "scenario.schema.json"
 DEVICE_SCHEMA_FILE = SCHEMA_FILE.with_name("device.schema.json")
 RIG_SCHEMA_FILE = SCHEMA_FILE.with_name("rig.schema.json")
+SUITE_SCHEMA_FILE = SCHEMA_FILE.with_name("suite.schema.json")
 
 _PARAMETERS = (
     "Name of a shipped parameter file, or the path of one (relative to this file). Its values are "
@@ -55,6 +56,13 @@ def rig_schema_text() -> str:
     return _named_after_its_file(Rig)
 
 
+def suite_schema_text() -> str:
+    """Return the JSON Schema of a suite file."""
+    from .suite import SuiteFile
+
+    return _named_after_its_file(SuiteFile)
+
+
 def _named_after_its_file(model: type[BaseModel]) -> str:
     schema = _schema(model)
     schema["required"] = [name for name in schema["required"] if name != "name"]
@@ -81,12 +89,18 @@ def generated_files() -> dict[Path, str]:
 
     The reference belongs to the documentation, which only a checkout has.
     """
-    from .reference import device_reference_text, reference_text, rig_reference_text
+    from .reference import (
+        device_reference_text,
+        reference_text,
+        rig_reference_text,
+        suite_reference_text,
+    )
 
     files = {
         SCHEMA_FILE: schema_text(),
         DEVICE_SCHEMA_FILE: device_schema_text(),
         RIG_SCHEMA_FILE: rig_schema_text(),
+        SUITE_SCHEMA_FILE: suite_schema_text(),
     }
     checkout = Path(__file__).parent.parent
     if (checkout / "pyproject.toml").is_file():
@@ -94,6 +108,7 @@ def generated_files() -> dict[Path, str]:
         files[reference / "scenario.md"] = reference_text()
         files[reference / "device-profile.md"] = device_reference_text()
         files[reference / "rig.md"] = rig_reference_text()
+        files[reference / "suite.md"] = suite_reference_text()
     return files
 
 

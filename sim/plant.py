@@ -60,6 +60,8 @@ class PlantKind:
 
     config_model: type[Model]
     build: Callable[..., Plant]
+    actuators: Callable[[Any, EdgeConfig], tuple[Actuator, ...]]
+    """Its actuators, from configuration and edge, without building it."""
 
 
 def _build_export(
@@ -76,7 +78,15 @@ def _build_export(
     return ExportPlant(config, edge, profiles, faults, seed, duration_us)
 
 
-PLANTS: dict[str, PlantKind] = {"export": PlantKind(ExportPlantConfig, _build_export)}
+def _export_actuators(config: ExportPlantConfig, edge: EdgeConfig) -> tuple[Actuator, ...]:
+    from .export.compilation import actuators
+
+    return actuators(config, edge)
+
+
+PLANTS: dict[str, PlantKind] = {
+    "export": PlantKind(ExportPlantConfig, _build_export, _export_actuators)
+}
 
 
 def build(kind: str, *args: Any) -> Plant:

@@ -27,6 +27,7 @@ _REAL_TIME = tuple(
     _TESTS / folder
     for folder in (
         "cli",
+        "docs",
         "e2e",
         "hil/emulation",
         "hil/fingerprint",

@@ -58,13 +58,6 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
 
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def remove(self) -> None:
-        """Remove the journal of a search that is finished."""
-        self.path.unlink(missing_ok=True)
-
     def _read(self, identity: Mapping[str, Any]) -> None:
         text = self.path.read_text(encoding="utf-8")
         whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last line short

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .simulate import TuneError
@@ -22,24 +21,21 @@ def plan_of(kind: str, suite: Sequence[str], budget: int, seed: int) -> Plan:
 
     Args:
         kind: of the policy.
-        suite: scenarios: files, names in the library, or folders of files.
+        suite: suites with training seeds, or scenarios: files, or names in the library.
         budget: simulations.
         seed: of the search.
 
     Raises:
-        TuneError: there is no such kind, or it has nothing to tune, or a folder holds nothing.
+        TuneError: there is no such kind, or it has nothing to tune, or a suite no training seeds.
         ScenarioErrors: a scenario is invalid.
         UnknownScenarioError: a name is not in the library.
     """
-    from ...scenarios.library import locate
-    from ...scenarios.load import load_scenario
-
     _check_kind(kind)
-    files = [file for argument in suite for file in _files(argument) or [locate(argument)]]
-    training = []
-    for file in files:
-        scenario = training_scenario(load_scenario(file), kind, TRAINING_SEEDS)
-        training.append(Training(scenario, TRAINING_SEEDS))
+    training = [
+        Training(training_scenario(scenario, kind, seeds), seeds)
+        for argument in suite
+        for scenario, seeds in _of(argument)
+    ]
     return Plan(kind, tuple(training), budget, seed)
 
 
@@ -59,19 +55,22 @@ def training_scenario(scenario: Scenario, kind: str, seeds: tuple[int, ...]) -> 
     )
 
 
-def _files(argument: str) -> list[Path]:
-    """Return the scenario files in a folder, sorted; empty if it is none."""
-    folder = Path(argument)
-    if not folder.is_dir():
-        return []
-    files = sorted(folder.glob("*.yaml"))
-    if not files:
-        raise TuneError(f"{folder} holds no scenario (*.yaml)")
-    return files
+def _of(argument: str) -> list[tuple[Scenario, tuple[int, ...]]]:
+    """Return the scenarios that an argument means, with their training seeds."""
+    from ...scenarios.library import locate_any
+    from ...scenarios.load import load_scenario
+    from ...scenarios.suite_loading import is_suite, load_suite
+
+    path, meant = locate_any(argument)
+    if meant != "suite" and (meant or not is_suite(path)):
+        return [(load_scenario(path), TRAINING_SEEDS)]
+    suite = load_suite(path)
+    if not suite.config.training_seeds:
+        raise TuneError(f"{path} has no training_seeds; allowed: seeds that are not its own")
+    return [(stratum.experiment, suite.config.training_seeds) for stratum in suite.strata]
 
 
 def _check_kind(kind: str) -> None:
-    from ...agents import baselines, onnx_policy  # noqa: F401 - they register their kinds
     from ...agents.policy import POLICIES
 
     known = [name for name, entry in POLICIES.items() if entry.config.tunables]

@@ -78,6 +78,8 @@ def _training(tuned: Tuned) -> Any:
             "scenario": part.scenario.name,
             "hash": part.scenario.hash(),
             "seeds": part.seeds,
+            "import_weight": part.scenario.objective.import_weight,
+            "unserved_weight": part.scenario.objective.unserved_weight,
             "default_objective_wh": _mean_wh(default, begin, end),
             "tuned_objective_wh": _mean_wh(chosen, begin, end),
         }

@@ -105,7 +105,8 @@ def tune(
 
     Args:
         plan: what is searched.
-        journal_path: where what was found so far is kept until the end.
+        journal_path: where what was found so far is kept; it is left there, and whoever has
+            stored the result removes it.
         jobs: processes; 1 simulates in this one.
         resume: whether to go on with what the journal holds.
         on_batch: told of all points tried, and of how many there will be, after each batch.
@@ -150,7 +151,6 @@ def tune(
             f"none of {len(tried)} points kept the limits on changes and safety in every training "
             f"run; what was tried is in {journal_path}"
         )
-    journal.remove()
     return Tuned(plan, tuple(tried), tuple(front_of(scores)), chosen)
 
 

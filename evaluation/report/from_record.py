@@ -80,6 +80,7 @@ def _known(value: float | None) -> float | None:
 
 
 def _limit(result: LimitResult) -> LimitRow:
+    notes = (result.reason or (result.limit.text() if result.limit.vs else ""), result.rule)
     return LimitRow(
         metric=result.limit.metric,
         unit=result.unit,
@@ -88,7 +89,7 @@ def _limit(result: LimitResult) -> LimitRow:
         direction="max" if result.limit.upper else "min",
         verdict=result.word,
         vs=result.limit.vs,
-        reason=result.reason or (result.limit.text() if result.limit.vs else ""),
+        reason="; ".join(note for note in notes if note),
     )
 
 

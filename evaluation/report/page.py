@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import quote
 
 from ..files import write_at_once
 from . import bracket_part, policies_part, record_part, verdict_part
@@ -28,10 +31,17 @@ _VIRTUAL_NOTE = (
 _WALL_NOTE = "Measured on this machine while the clock was paced; latency limits judge these."
 
 
-def write_report(path: Path, run: ReportInput) -> None:
+def write_report(path: Path, run: ReportInput, library: Path | None = None) -> None:
     """Write one run's report as a self-contained HTML file.
 
-    The same input gives the same bytes. Raises OSError if the file cannot be written.
+    The same input gives the same bytes. Raises OSError if a file cannot be written.
+
+    Args:
+        path: of the report.
+        run: what it shows.
+        library: a folder in which the plotting library is to lie once, for many reports that refer
+            to it by their place relative to it; None: it is in the report itself.
+
     """
     parts = [
         verdict_part.head(run),
@@ -43,7 +53,7 @@ def write_report(path: Path, run: ReportInput) -> None:
         record_part.events(run),
         record_part.identity(run),
     ]
-    _write(path, run.title, parts, [run])
+    _write(path, run.title, parts, [run], library)
 
 
 def write_comparison(path: Path, runs: Sequence[ReportInput]) -> None:
@@ -166,36 +176,66 @@ def _plot(element: str, label: str) -> str:
     )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a file of ``assets/``."""
     return resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """Return a page: a template of ``assets/`` with each ``{{name}}`` replaced by its value."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], asset(template))
+
+
+def _library_source() -> bytes:
+    return resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
+
+
 @lru_cache(maxsize=1)
-def _library() -> tuple[str, str]:
-    """Return the plotting library, deflated as base64, and its content security hash."""
-    source = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
-    return deflate_text(source, _LIBRARY_LEVEL), _script_hash(source)
+def _embedded_library() -> tuple[str, str]:
+    """Return the element that holds the plotting library, and what allows it to be run."""
+    source = _library_source()
+    packed = deflate_text(source, _LIBRARY_LEVEL)
+    return f'<script type="text/plain" id="wb-plotly">{packed}</script>', _script_hash(source)
+
+
+def _shared_library(page: Path, folder: Path) -> tuple[str, str]:
+    """Return the element that loads the library from a folder, and what allows it to be run.
+
+    The file is written if it is not there. Browsers hold no hash against a script on disk, so what
+    is allowed is its origin.
+    """
+    file = folder / f"plotly-{version('plotly')}.min.js"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_at_once(file, _library_source().decode("utf-8"))
+    place = quote(Path(os.path.relpath(file, page.parent)).as_posix())
+    return f'<script src="{place}"></script>', "'self' file:"
 
 
 def _script_hash(source: bytes) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(source).digest()).decode('ascii')}'"
 
 
-def _write(path: Path, title: str, parts: Sequence[str], runs: Sequence[ReportInput]) -> None:
+def _write(
+    path: Path,
+    title: str,
+    parts: Sequence[str],
+    runs: Sequence[ReportInput],
+    library: Path | None = None,
+) -> None:
     packer = Packer()
     detail = detail_for(len(runs))
     packed = [run_payload(run, packer, detail) for run in runs]
-    library, library_hash = _library()
-    script = "\n(() => {\n" + "\n".join(_asset(name) for name in _SCRIPTS) + "})();\n"
+    plotly, allowed = _embedded_library() if library is None else _shared_library(path, library)
+    script = "\n(() => {\n" + "\n".join(asset(name) for name in _SCRIPTS) + "})();\n"
     values = {
-        "script_hashes": f"{_script_hash(script.encode())} {library_hash}",
+        "allowed_scripts": f"{_script_hash(script.encode())} {allowed}",
         "title": text(f"{title} · wattbench"),
-        "css": _asset("report.css"),
+        "css": asset("report.css"),
         "body": "\n".join(part for part in parts if part),
         "runs": script_json(packed),
         "numbers": packer.text(),
-        "plotly": library,
+        "plotly": plotly,
         "script": script,
     }
-    page = re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _asset("report.html"))
-    write_at_once(path, page)
+    write_at_once(path, filled("report.html", values))

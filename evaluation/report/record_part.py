@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import format as fmt
 from .markup import table, text
-from .model import ReportInput
+from .model import IdentityRow, ReportInput
 
 _MAX_EVENTS = 400
 _OPEN_EVENTS = 20
@@ -47,19 +47,10 @@ def _fields(event: Mapping[str, Any]) -> str:
 
 def identity(run: ReportInput) -> str:
     """Return hashes, versions, machine and safe state, grouped, and how to judge again."""
-    groups: dict[str, list[str]] = {}
-    for row in run.identity:
-        groups.setdefault(row.group, []).append(
-            f'<tr><th scope="row">{text(row.name)}</th><td>{_value(row.value)}</td></tr>'
-        )
-    tables = "".join(
-        f"<div><h3>{text(group)}</h3><table><tbody>{''.join(rows)}</tbody></table></div>"
-        for group, rows in groups.items()
-    )
     folder = text(run.folder or "RUN")
     return (
         '<section id="identity" class="long"><h2>Identity of the record</h2>'
-        f'<div class="groups">{tables}</div></section>'
+        f"{identity_groups(run.identity)}</section>"
         '<section id="rejudge"><h2>Judge it again</h2>'
         "<p>Everything above can be computed again from the record's folder, without a simulation: "
         f"</p><pre><code>wattbench judge {folder}</code></pre>"
@@ -67,6 +58,20 @@ def identity(run: ReportInput) -> str:
         "the limits and the baselines' measurements stored with the record. Sign convention: grid "
         "power + import, − export; battery + discharge.</p></section>"
     )
+
+
+def identity_groups(facts: Sequence[IdentityRow]) -> str:
+    """Return facts under the headings of their groups."""
+    groups: dict[str, list[str]] = {}
+    for row in facts:
+        groups.setdefault(row.group, []).append(
+            f'<tr><th scope="row">{text(row.name)}</th><td>{_value(row.value)}</td></tr>'
+        )
+    tables = "".join(
+        f"<div><h3>{text(group)}</h3><table><tbody>{''.join(rows)}</tbody></table></div>"
+        for group, rows in groups.items()
+    )
+    return f'<div class="groups">{tables}</div>'
 
 
 def _value(value: str) -> str:

@@ -48,13 +48,13 @@ def why(run: ReportInput) -> str:
         if not count:
             return "The run completed; the scenario sets no limits."
         passed = [row for row in run.limits if row.verdict == "PASS"]
-        tight = max(passed or run.limits, key=_closeness)
+        tight = max(passed or run.limits, key=closeness)
         judged = len(passed)
         total = "The one limit is met" if judged == 1 else f"All {judged} limits are met"
         if judged < count:
             total += f" ({count - judged} not judged under clock {run.clock})"
-        share = _share(tight)
-        return f"{total}. Tightest: {_title(run, tight)}{f', {share}' if share else ''}."
+        margin = share(tight)
+        return f"{total}. Tightest: {_title(run, tight)}{f', {margin}' if margin else ''}."
     named = "; ".join(_missed(run, row) for row in missed[:_NAMED])
     more = f"; and {len(missed) - _NAMED} more" if len(missed) > _NAMED else ""
     verb = "missed" if run.verdict == "FAIL" else "too close to call"
@@ -81,8 +81,8 @@ def _ratio(row: LimitRow) -> float | None:
     return row.measured / row.bound if math.isfinite(row.measured) else None
 
 
-def _closeness(row: LimitRow) -> float:
-    """Return how near a limit is to being missed: 1 at its bound, 0 far off."""
+def closeness(row: LimitRow) -> float:
+    """Return how near a limit is to being missed: 1 at its bound, 0 far off, more beyond it."""
     ratio = _ratio(row)
     if ratio is None:
         return 0.0
@@ -99,7 +99,7 @@ def _pair(row: LimitRow) -> tuple[str, str]:
     return measured, bound
 
 
-def _share(row: LimitRow) -> str:
+def share(row: LimitRow) -> str:
     """Return the margin in words."""
     ratio = _ratio(row)
     if ratio is not None:
@@ -169,7 +169,7 @@ def limits(run: ReportInput) -> str:
     if not run.limits:
         return ""
     order = {"ERROR": 0, "FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
-    rows = sorted(run.limits, key=lambda row: (order.get(row.verdict, 3), -_closeness(row)))
+    rows = sorted(run.limits, key=lambda row: (order.get(row.verdict, 3), -closeness(row)))
     heads = [("Verdict", False), ("Metric", False), ("Measured", True), ("Limit", True),
              ("Margin", False), ("Note", False)]  # fmt: skip
     caption = "What was measured on the plant against what the scenario allows, worst first."
@@ -189,6 +189,6 @@ def _limit_row(run: ReportInput, row: LimitRow) -> str:
         f'<th scope="row" title="{text(row.metric)}">{text(_title(run, row))}{made_from}</th>'
         f'<td class="n">{text(measured)}</td>'
         f'<td class="n">{relation} {text(bound)}</td>'
-        f'<td>{bar}<span class="note">{text(_share(row))}</span></td>'
+        f'<td>{bar}<span class="note">{text(share(row))}</span></td>'
         f'<td class="note">{text(row.reason)}</td></tr>'
     )

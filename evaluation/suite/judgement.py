@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..statistics import Interval
 from ..verdict import ExitCode, Verdict
 from .results import Cell, RunRow, SuiteIdentity
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate with its interval, NaN where there is none.
-
-    Attributes:
-        estimate: the statistic of the data.
-        low: lower end.
-        high: upper end.
-        level: confidence level, such as 0.95.
-        pairs: how many paired runs stand behind it.
-        strata: how many scenarios they stem from.
-
-    """
-
-    estimate: float
-    low: float
-    high: float
-    level: float
-    pairs: int
-    strata: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +24,7 @@ class Comparison:
         interquartile_mean: of the pairs' reductions.
         probability_of_improvement: that the policy is better in a random pair; ties count half.
         by_stratum: reduction in each scenario by itself.
+        left_out: planned pairs that are not in it: not run, not completed, or without a value.
 
     """
 
@@ -55,6 +35,11 @@ class Comparison:
     interquartile_mean: Interval
     probability_of_improvement: Interval
     by_stratum: Mapping[str, Interval] = field(default_factory=dict)
+    left_out: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +57,8 @@ class IntervalLimitResult:
         verdict: PASS if the whole interval keeps the bound, FAIL if none of it does, else
             INCONCLUSIVE; ERROR where there is nothing to compare.
         reason: why, where it is neither PASS nor FAIL.
-        further_seeds: how many more seeds a scenario would probably settle it; None if settled or
-            not to be settled by seeds.
+        further_seeds: how many more seeds a scenario would probably settle it, 1001 for more than
+            1000; None if settled or not to be settled by seeds.
 
     """
 
@@ -87,6 +72,10 @@ class IntervalLimitResult:
     verdict: Verdict
     reason: str = ""
     further_seeds: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self) | {"verdict": self.verdict.name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +98,10 @@ class Rate:
     hours: float
     upper_per_h: float
     text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -143,3 +136,66 @@ class SuiteJudgement:
     brackets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Labels of the judged policies, in the plan's order."""
+        return tuple(dict.fromkeys(c.policy for c in self.identity.plan if not c.baseline))
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """Scenarios with their variants, in the plan's order."""
+        return tuple(dict.fromkeys(cell.stratum for cell in self.identity.plan))
+
+    @property
+    def decision_rule(self) -> str:
+        """How uncertainties of the runs' limits entered; every rule that occurs, guarded first."""
+        said = {
+            str(x["decision_rule"]) for r in self.rows for x in r.limits if "decision_rule" in x
+        }
+        return " and ".join(sorted(said)) or str(self.identity.suite.get("decision_rule") or "")
+
+    def counts(self, stratum: str | None = None, policy: str | None = None) -> dict[str, int]:
+        """Return how many judged runs ended in each verdict, `MISSING` for those not finished."""
+        found = [(row.cell, row.verdict or row.status.upper()) for row in self.rows]
+        found += [(cell, "MISSING") for cell in self.missing]
+        counts: dict[str, int] = {}
+        for cell, word in found:
+            there = stratum in {None, cell.stratum} and policy in {None, cell.policy}
+            if there and not cell.baseline:
+                counts[word] = counts.get(word, 0) + 1
+        return counts
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; a run's measurements stay in `results.jsonl`."""
+        identity = self.identity
+        return {
+            "suite": identity.name,
+            "suite_hash": identity.suite_hash,
+            "wattbench_version": identity.wattbench_version,
+            "git_revision": identity.git_revision,
+            "folder": str(self.folder),
+            "verdict": self.verdict.name,
+            "exit_code": int(self.exit_code),
+            "decision_rule": self.decision_rule,
+            "counts": self.counts(),
+            "missing": [cell.folder for cell in self.missing],
+            "interval_limits": [result.as_dict() for result in self.interval_limits],
+            "comparisons": [comparison.as_dict() for comparison in self.comparisons],
+            "rates": [rate.as_dict() for rate in self.rates],
+            "problems": list(self.problems),
+            "warnings": list(self.warnings),
+            "runs": [_row(row) for row in self.rows],
+        }
+
+
+def _row(row: RunRow) -> dict[str, Any]:
+    return {
+        **asdict(row.cell),
+        "folder": row.cell.folder,
+        "status": row.status,
+        "verdict": row.verdict,
+        "exit_code": row.exit_code,
+        "reason": row.reason,
+        "trace_sha256": row.trace_sha256,
+    }

@@ -20,10 +20,13 @@ from typing import Any
 
 from ..files import RecordError, first_line
 from ..model import json_text
+from ..verdict import Verdict, suite_exit_code
 
 #: Version of the layout and of both files.
 SCHEMA_VERSION = 1
 IDENTITY_FILE, RESULTS_FILE = "suite.json", "results.jsonl"
+
+_LIMIT_KEYS = {"metric", "limit", "direction", "measured", "bound", "unit", "verdict"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +171,25 @@ def read_rows(folder: Path) -> list[RunRow]:
         try:
             content = json.loads(line)
             cell = Cell(**content.pop("cell"))
-            limits = tuple(content.pop("limits"))
-            rows.append(RunRow(cell=cell, limits=limits, **content))
+            row = RunRow(cell=cell, limits=tuple(content.pop("limits")), **content)
+            _check(row)
+            rows.append(row)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RecordError(f"{path}:{number} is damaged: {first_line(error)}") from error
     return rows
+
+
+def _check(row: RunRow) -> None:
+    """Raise ValueError for what no run can have."""
+    for limit in row.limits:
+        if lacking := _LIMIT_KEYS - limit.keys():
+            raise ValueError(f"a limit lacks {', '.join(sorted(lacking))}")
+    words = [limit["verdict"] for limit in row.limits]
+    words += [] if row.cell.baseline else [row.verdict]
+    for word in words:
+        if word is not None and word not in Verdict.__members__:
+            raise ValueError(f"{word!r} is no verdict")
+    if not row.cell.baseline and None in {row.verdict, row.exit_code}:
+        raise ValueError("a judged run has no verdict")
+    if row.exit_code is not None:
+        suite_exit_code([row.exit_code])

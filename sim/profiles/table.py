@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from .config import LogFormat
 from .findings import ProfileError
 
+_Read = TypeVar("_Read")
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The columns of a log that a profile uses, as they stand in the file."""
+    """The columns of a log that are used, as they stand in the file."""
 
     path: Path
     stamps: Any
@@ -26,6 +28,8 @@ class Table:
     values: dict[str, NDArray[np.float64]]
     first_row: int
     """Number of the first data row: 2 in a CSV file (the header is line 1), 1 in Parquet."""
+    texts: Mapping[str, Any] = field(default_factory=dict)
+    """pandas Series of columns that are read as they stand."""
 
     def row(self, index: int) -> int:
         """Return the file's row number of a data row."""
@@ -40,18 +44,39 @@ class Table:
         return ProfileError(self.path, what, mend, self.row(index), self.stamp(index))
 
 
-def read_table(path: Path, columns: Sequence[str], log: LogFormat) -> Table:
-    """Read a log's time column and some value columns.
+def read_table(
+    path: Path, columns: Sequence[str], log: LogFormat, texts: Sequence[str] = ()
+) -> Table:
+    """Read a log's time column, some value columns, and some columns as they stand.
 
     Args:
         path: CSV (``.csv``, ``.txt``, also ``.gz``) or Parquet (``.parquet``, ``.pq``) file.
         columns: names of value columns.
         log: separator, decimal sign and time column.
+        texts: names of columns that need not be numbers.
 
     Raises:
         ProfileError: the file is missing, unreadable or cut off, a column is missing, a value is
             not a number.
     """
+    return _reading(
+        path,
+        lambda: _read_csv(path, columns, log, texts),
+        lambda: _read_parquet(path, columns, log, texts),
+    )
+
+
+def column_names(path: Path, log: LogFormat) -> list[str]:
+    """Return the names of a log's columns.
+
+    Raises:
+        ProfileError: the file is missing or unreadable.
+    """
+    return _reading(path, lambda: _csv_header(path, log), lambda: _parquet_header(path))
+
+
+def _reading(path: Path, csv: Callable[[], _Read], parquet: Callable[[], _Read]) -> _Read:
+    """Read a file as its suffix says; turn whatever fails into a `ProfileError`."""
     if not path.exists():
         raise ProfileError(path, "no such file", "correct `path` (it is relative to the scenario)")
     if not path.is_file():
@@ -59,9 +84,9 @@ def read_table(path: Path, columns: Sequence[str], log: LogFormat) -> Table:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     try:
         if suffixes[-1:] in ([".parquet"], [".pq"]):
-            return _read_parquet(path, columns, log)
+            return parquet()
         if ".csv" in suffixes or ".txt" in suffixes:
-            return _read_csv(path, columns, log)
+            return csv()
     except ProfileError:
         raise
     except UnicodeDecodeError as error:
@@ -75,27 +100,31 @@ def read_table(path: Path, columns: Sequence[str], log: LogFormat) -> Table:
     raise ProfileError(path, "unknown kind of file", "use .csv, .txt (also .gz) or .parquet")
 
 
-def _read_csv(path: Path, columns: Sequence[str], log: LogFormat) -> Table:
-    import pandas as pd
-
-    options: dict[str, Any] = {
+def _csv_options(log: LogFormat) -> dict[str, Any]:
+    return {
         "sep": log.separator,
         "decimal": log.decimal,
         "encoding": "utf-8-sig",
         "index_col": False,
         "skip_blank_lines": False,
     }
+
+
+def _csv_header(path: Path, log: LogFormat) -> list[str]:
+    import pandas as pd
+
     try:
-        header = [str(name) for name in pd.read_csv(path, nrows=0, **options).columns]
+        return [str(name) for name in pd.read_csv(path, nrows=0, **_csv_options(log)).columns]
     except pd.errors.EmptyDataError:
         raise ProfileError(path, "is empty", "export it again") from None
-    _check_columns(path, header, [log.time_column, *columns], log.separator)
-    frame = pd.read_csv(
-        path,
-        usecols=list(dict.fromkeys([log.time_column, *columns])),
-        low_memory=False,
-        **options,
-    )
+
+
+def _read_csv(path: Path, columns: Sequence[str], log: LogFormat, texts: Sequence[str]) -> Table:
+    import pandas as pd
+
+    wanted = list(dict.fromkeys([log.time_column, *columns, *texts]))
+    _check_columns(path, _csv_header(path, log), wanted, log.separator)
+    frame = pd.read_csv(path, usecols=wanted, low_memory=False, **_csv_options(log))
     stamps = frame[log.time_column]
     values = {}
     for name in columns:
@@ -104,16 +133,26 @@ def _read_csv(path: Path, columns: Sequence[str], log: LogFormat) -> Table:
             _check_numbers(path, name, series, stamps, log)
             series = pd.to_numeric(series)
         values[name] = series.to_numpy(dtype=np.float64)
-    return Table(path, stamps, values, first_row=2)
+    return Table(path, stamps, values, 2, {name: frame[name] for name in texts})
 
 
-def _read_parquet(path: Path, columns: Sequence[str], log: LogFormat) -> Table:
-    import pyarrow as pa
+def _parquet_header(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as source:
-        _check_columns(path, source.schema_arrow.names, [log.time_column, *columns], None)
-        table = source.read(columns=list(dict.fromkeys([log.time_column, *columns])))
+        return [str(name) for name in source.schema_arrow.names]
+
+
+def _read_parquet(
+    path: Path, columns: Sequence[str], log: LogFormat, texts: Sequence[str]
+) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = list(dict.fromkeys([log.time_column, *columns, *texts]))
+    with pq.ParquetFile(path) as source:
+        _check_columns(path, source.schema_arrow.names, wanted, None)
+        table = source.read(columns=wanted)
     values = {}
     for name in columns:
         kind = table.schema.field(name).type
@@ -127,7 +166,8 @@ def _read_parquet(path: Path, columns: Sequence[str], log: LogFormat) -> Table:
             table[name].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
         )
     stamps = table[log.time_column].to_pandas().reset_index(drop=True)
-    return Table(path, stamps, values, first_row=1)
+    others = {name: table[name].to_pandas().reset_index(drop=True) for name in texts}
+    return Table(path, stamps, values, 1, others)
 
 
 def _check_columns(

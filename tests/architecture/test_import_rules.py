@@ -21,7 +21,15 @@ ALLOWED = {
     "agents": ("sim",),
     "hil": ("sim", "agents", "evaluation.record"),
     # Models of rigs and device profiles are files of the language too; they import nothing heavy.
-    "scenarios": ("sim", "agents", "evaluation.limits", "hil.rigs.model", "hil.devices"),
+    "scenarios": (
+        "sim",
+        "agents",
+        "evaluation.limits",
+        "evaluation.suite.limits",
+        "evaluation.verdict",
+        "hil.rigs.model",
+        "hil.devices",
+    ),
     "commands": ("sim", "agents", "evaluation", "hil", "scenarios"),
 }
 

@@ -111,12 +111,15 @@ def test_list_shows_one_line_each(good: Path, bad: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(library, "ROOT", good.parent)
     code, out, _ = run("list")
     assert code == 0
-    assert [line.split(maxsplit=2) for line in out.splitlines()] == [
+    lines = [line.split(maxsplit=2) for line in out.splitlines()]
+    assert lines[:2] == [
         ["bad", "discriminating", "A test"],
         ["good", "discriminating", "A test"],
     ]
-    rows = json.loads(run("list", "--json")[1])["scenarios"]
-    assert rows[1] == {"name": "good", "kind": "discriminating", "title": "A test"}
+    assert ["smoke_export", "suite"] in [line[:2] for line in lines[2:]]
+    shown = json.loads(run("list", "--json")[1])
+    assert shown["scenarios"][1] == {"name": "good", "kind": "discriminating", "title": "A test"}
+    assert "smoke_export" in [suite["name"] for suite in shown["suites"]]
 
 
 def test_help_loads_nothing_heavy() -> None:

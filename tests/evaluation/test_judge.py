@@ -20,9 +20,11 @@ GOLDEN = Path(__file__).parents[1] / "fixtures" / "records" / "v1"
 def folder_of(make_record, builders):
     """Return the folder of a record with these limits; it exports 10 Wh."""
 
-    def of(*limits, baselines=None, **how):
+    def of(*limits, baselines=None, decision_rule=None, **how):
         header = builders.header(baselines=baselines or {})
         header["scenario"]["limits"] = list(limits)
+        if decision_rule is not None:
+            header["scenario"]["decision_rule"] = decision_rule
         truth = builders.truth(3, grid__net__export_energy_wh=[1.0, 5.0, 10.0])
         return make_record(header=header, truth=truth, **how).folder
 
@@ -58,6 +60,15 @@ def test_the_worst_limit_decides_and_is_the_reason(folder_of, limit, verdict, re
     judgement = judge(folder_of(EXPORT, limit))
     assert judgement.verdict.name == verdict
     assert judgement.reason == reason
+
+
+def test_an_unknown_decision_rule_is_an_error_and_a_known_one_is_applied(folder_of):
+    near = {"metric": "export_energy", "max": 10.5, "uncertainty": 1}
+    judgement = judge(folder_of(near, decision_rule="simple"))
+    assert (judgement.verdict, judgement.limits[0].rule) == (Verdict.PASS, "± 1 Wh, simple")
+    judgement = judge(folder_of(near, decision_rule="lenient"))
+    assert judgement.verdict is Verdict.ERROR
+    assert judgement.reason == "decision_rule is 'lenient', which is none; allowed: simple, guarded"
 
 
 def test_baselines_are_judged_from_the_record(folder_of):

@@ -48,6 +48,8 @@ def test_one_case_a_limit(judged):
     assert properties(cases[1]) == {
         "metric": "export_energy@1", "measured": "10", "bound": "9", "unit": "Wh"
     }  # fmt: skip
+    assert properties(cases[2])["uncertainty"] == "± 1 Wh, guarded"
+    assert properties(suite)["decision_rule"] == "guarded"
     counts = {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")}
     assert counts == {"tests": "5", "failures": "1", "errors": "2", "skipped": "1"}
 

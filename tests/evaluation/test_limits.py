@@ -18,9 +18,11 @@ from wattbench.evaluation.verdict import Verdict
 def judged(builders):
     """Return the result of one limit on one measured value."""
 
-    def of(measured, *, baselines=None, mode="virtual", **limit):
+    def of(measured, *, baselines=None, mode="virtual", decision_rule=None, **limit):
         header = builders.header(baselines=baselines or {})
         header["scenario"]["clock"] = {"mode": mode}
+        if decision_rule is not None:
+            header["scenario"]["decision_rule"] = decision_rule
         config = LimitConfig.model_validate({"metric": "export_energy", **limit})
         values = {} if measured is None else {config.metric: measured}
         return judge_limit(config, values, RecordHeader.model_validate(header))
@@ -161,6 +163,30 @@ def test_within_the_uncertainty_nothing_is_shown(judged):
     assert judged(7.9, max=10.0, uncertainty=2.0).verdict is Verdict.PASS
     assert judged(12.1, max=10.0, uncertainty=2.0).verdict is Verdict.FAIL
     assert judged(10.0, max=10.0, uncertainty=0.0).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("rule", ["simple", "guarded"])
+@pytest.mark.parametrize(
+    ("measured", "simple", "guarded"),
+    [
+        (7.9, "PASS", "PASS"),
+        (8.0, "PASS", "INCONCLUSIVE"),
+        (10.0, "PASS", "INCONCLUSIVE"),
+        (10.1, "FAIL", "INCONCLUSIVE"),
+        (12.0, "FAIL", "INCONCLUSIVE"),
+        (12.1, "FAIL", "FAIL"),
+    ],
+)
+def test_the_declared_rule_decides_near_the_bound(judged, rule, measured, simple, guarded):
+    result = judged(measured, decision_rule=rule, max=10.0, uncertainty=2.0)
+    assert result.verdict is Verdict[{"simple": simple, "guarded": guarded}[rule]]
+    assert result.as_dict()["decision_rule"] == rule
+    assert result.as_dict()["uncertainty"] == 2.0
+
+
+def test_without_a_declared_rule_it_is_the_guarded_one(judged):
+    result = judged(10.0, max=10.0, uncertainty=2.0)
+    assert (result.verdict, result.decision_rule) == (Verdict.INCONCLUSIVE, "guarded")
 
 
 def test_latency_is_judged_under_the_wall_clock_only(judged):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -16,6 +17,16 @@ from wattbench.evaluation.report import ActuatorInfo, write_comparison, write_re
 
 VOID = {"meta", "link", "input", "br", "rect", "line", "circle"}
 EVIL = '<script>alert("1")</script>&\'{{numbers}}'
+
+
+def dom_of(path, profile):
+    """Return a page's elements after a browser has run its script."""
+    command = [
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        f"--user-data-dir={profile}", "--virtual-time-budget=10000", "--dump-dom", path.as_uri(),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 class Page(HTMLParser):
@@ -235,16 +246,48 @@ def test_comparison_of_nothing_is_refused(tmp_path):
         write_comparison(tmp_path / "none.html", [])
 
 
+def test_many_reports_share_one_library(run, tmp_path):
+    library = tmp_path / "assets here"
+    places = [tmp_path / "runs" / name / "report.html" for name in ("one", "two")]
+    for path in places:
+        path.parent.mkdir(parents=True)
+        write_report(path, run, library)
+        page = Page(path.read_text(encoding="utf-8"))
+        (link,) = [link for link in page.links if link.endswith(".js")]
+        assert (path.parent / unquote(link)).samefile(next(library.iterdir()))
+        assert "wb-plotly" not in page.by_id
+        assert path.stat().st_size < 500_000
+    assert len(list(library.iterdir())) == 1
+    assert places[0].read_bytes() == places[1].read_bytes()
+
+
+def test_shared_library_is_the_embedded_one(page, run, tmp_path):
+    import zlib
+
+    write_report(tmp_path / "report.html", run, tmp_path)
+    (file,) = tmp_path.glob("*.js")
+    assert file.read_bytes() == zlib.decompress(base64.b64decode(page.by_id["wb-plotly"]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+@pytest.mark.parametrize("there", [True, False])
+def test_a_browser_takes_the_shared_library(run, tmp_path, there):
+    path = tmp_path / "runs" / "one" / "report.html"
+    path.parent.mkdir(parents=True)
+    write_report(path, run, tmp_path / "assets")
+    if not there:
+        next((tmp_path / "assets").iterdir()).unlink()
+    dom = dom_of(path, tmp_path / "profile")
+    assert len(re.findall(r"class=\"plot js-plotly-plot\"", dom)) == (4 if there else 0)
+    told = '<p class="waiting">The plotting library is not where this page looks for it'
+    assert (told in dom) != there
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
 def test_a_browser_draws_every_plot(make_run, tmp_path):
     write_report(tmp_path / "report.html", make_run(rows=3600))
-    command = [
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000", "--dump-dom",
-        (tmp_path / "report.html").as_uri(),
-    ]  # fmt: skip
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = dom_of(tmp_path / "report.html", tmp_path / "profile")
     assert len(re.findall(r"class=\"plot js-plotly-plot\"", dom)) == 4
     assert 'class="waiting"' not in dom

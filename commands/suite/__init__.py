@@ -1,0 +1,1 @@
+"""`wattbench suite`: plan, workers, resuming, progress, and what comes out of it."""

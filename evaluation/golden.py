@@ -1,0 +1,149 @@
+"""Golden traces: a run's trace kept beside its identity, to hold later runs against.
+
+::
+
+    FOLDER/
+      golden.json                       who took part, which rows are kept, what was measured
+      truth.parquet  readings.parquet  commands.parquet
+
+Rows may be thinned, so that a golden trace is small enough for a repository.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field, ValidationError
+
+from .divergence import Divergence, Tolerance, Trace, find_divergence, trace_of
+from .files import RecordError, first_line, replace_text, writing
+from .identity import Identity, identity_of
+from .metrics import METRICS
+from .model import Model, json_text
+from .reading import Record
+from .streams import open_parquet, write_parquet
+
+GOLDEN_FILE: Final = "golden.json"
+SCHEMA_VERSION: Final = 1
+
+#: One machine repeats itself bit by bit; two differ in the last bits of a sine.
+MACHINES: Final = Tolerance(1e-9, 1e-9)
+
+
+class _Header(Model):
+    schema_version: int = SCHEMA_VERSION
+    identity: Identity
+    every: int = Field(ge=1)
+    """One row of so many is kept, the last of each."""
+    verdict: str | None
+    measurements: dict[str, float | None]
+    streams: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A golden trace.
+
+    Attributes:
+        folder: where it lies.
+        identity: of the run that it was.
+        verdict: of that run; None where it was not judged.
+        measurements: of that run, by metric id.
+        trace: the rows that are kept.
+
+    """
+
+    folder: Path
+    identity: Identity
+    verdict: str | None
+    measurements: Mapping[str, float | None]
+    trace: Trace
+
+
+def store_golden(
+    folder: Path,
+    record: Record,
+    measurements: Mapping[str, float | None],
+    verdict: str | None = None,
+    *,
+    every: int = 1,
+) -> None:
+    """Keep a run's trace as golden; one that was there is replaced.
+
+    Args:
+        folder: is made if need be.
+        record: the run.
+        measurements: by metric id, as computed by this version.
+        verdict: the run's, if it was judged.
+        every: one row of so many is kept.
+
+    Raises:
+        RecordError: the disk refuses, or the record is damaged.
+
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, stream in record.streams.items():
+            columns = {column: values[every - 1 :: every] for column, values in stream.items()}
+            write_parquet(folder / f"{name}.parquet", columns, stream.units)
+    header = _Header(
+        identity=identity_of(record.header),
+        every=every,
+        verdict=verdict,
+        measurements={
+            key: _number(value)
+            for key, value in measurements.items()
+            if METRICS[key].source != "measured time"  # the machine's, not the run's
+        },
+        streams=tuple(record.streams),
+    )
+    replace_text(folder / GOLDEN_FILE, json_text(header.model_dump(mode="json")))
+
+
+def read_golden(folder: Path) -> Golden:
+    """Read a golden trace.
+
+    Raises:
+        RecordError: there is none, or it is damaged or of a newer version.
+
+    """
+    path = folder / GOLDEN_FILE
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("schema_version", 0) > SCHEMA_VERSION:
+            raise RecordError(f"{path} was written by a newer wattbench: update wattbench")
+        header = _Header.model_validate(content)
+    except FileNotFoundError as error:
+        raise RecordError(f"{path} is missing; --update keeps a run there") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{path} is damaged: {where}: {first['msg'].lower()}") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path} is damaged: {first_line(error)}") from error
+    streams = {name: open_parquet(name, folder / f"{name}.parquet") for name in header.streams}
+    trace = Trace(streams, header.identity.start_utc, every=header.every)
+    return Golden(folder, header.identity, header.verdict, header.measurements, trace)
+
+
+def hold_against(golden: Golden, record: Record, tolerance: Tolerance = MACHINES) -> Divergence:
+    """Return where a run parts from a golden trace.
+
+    Raises:
+        RecordError: a stream of either is damaged.
+
+    """
+    return find_divergence(golden.trace, trace_of(record), tolerance)
+
+
+def differs(found: Divergence) -> bool:
+    """Return whether a run is not the golden one: values, columns, rows or length."""
+    return bool(found.first or found.only_in_a or found.only_in_b or found.notes)
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and value == value else None  # noqa: PLR0124 - NaN

@@ -1,0 +1,236 @@
+"""Two suites: runs paired by scenario, variant, policy and seed; what changed, and what got worse.
+
+Of each headline metric the paired differences B − A are taken, with a bootstrap interval of their
+mean over the scenarios. Baselines are paired too: they show whether the bench itself changed, and
+never count as a regression.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from ..files import RecordError
+from ..metrics import METRICS, Metric
+from ..regression import Allowances, exceeds, got_worse, worsening
+from ..statistics import Interval, mean_interval
+from ..units import format_quantity
+from .results import Cell, RunRow, SuiteIdentity, read_identity, read_rows
+
+_Pairs: TypeAlias = Sequence[tuple[RunRow, RunRow]]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChange:
+    """A run whose verdict is another one now."""
+
+    cell: Cell
+    a: str
+    b: str
+    reason: str
+    """Why B's verdict is not PASS."""
+
+    @property
+    def regression(self) -> bool:
+        """Whether it got more severe."""
+        return got_worse(self.a, self.b)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricChange:
+    """A metric of one policy over all paired runs.
+
+    Attributes:
+        policy: its label; in brackets for a baseline.
+        metric: its id.
+        before: mean of A's values over the scenarios.
+        interval: mean of the differences B − A, with its interval; without one where the pairs are
+            too few, and then the mean itself is held. Runs that were not completed in both suites
+            are left out, for they measured less; their verdicts tell.
+        allowed: by how much it may get worse; None where the metric is not held.
+
+    """
+
+    policy: str
+    metric: str
+    before: float
+    interval: Interval
+    allowed: float | None
+
+    @property
+    def worse_by(self) -> float:
+        """How much worse it got at least: the better end of the interval; NaN without data."""
+        entry, interval = METRICS[self.metric], self.interval
+        if math.isnan(interval.low) or math.isnan(interval.high):
+            return worsening(entry, interval.estimate)
+        if entry.better is None and interval.low <= 0 <= interval.high:
+            return 0.0
+        return min(worsening(entry, interval.low), worsening(entry, interval.high))
+
+    @property
+    def regression(self) -> bool:
+        """Whether all of the interval lies on the worse side, beyond what is tolerated."""
+        return self.allowed is not None and exceeds(self.worse_by, self.allowed, self.before)
+
+
+@dataclass(frozen=True)
+class SuiteComparison:
+    """How two suites compare.
+
+    Attributes:
+        a: folder of the suite before.
+        b: of the one after.
+        unlike: in what they differ beforehand.
+        pairs: how many runs have a partner.
+        identical_traces: in how many of these the traces are the same.
+        metrics: headline metrics and those held, by policy.
+        verdicts: of paired runs, that are not the same.
+        only_in_a: finished runs without a partner.
+        only_in_b: those of the other.
+        unfinished: runs of A that B planned and did not finish.
+
+    """
+
+    a: Path
+    b: Path
+    unlike: tuple[str, ...]
+    pairs: int
+    identical_traces: int
+    metrics: tuple[MetricChange, ...]
+    verdicts: tuple[VerdictChange, ...]
+    only_in_a: tuple[Cell, ...]
+    only_in_b: tuple[Cell, ...]
+    unfinished: tuple[Cell, ...]
+
+    @property
+    def regressions(self) -> list[str]:
+        """What got worse, a line each."""
+        return list(self._regressions())
+
+    def _regressions(self) -> Iterator[str]:
+        if self.unfinished:
+            more = f" and {len(self.unfinished) - 1} more" if len(self.unfinished) > 1 else ""
+            yield f"not finished in B: {self.unfinished[0].folder}{more}"
+        for verdict in self.verdicts:
+            if verdict.regression:
+                cell = verdict.cell
+                yield (
+                    f"verdict of {cell.stratum}, {cell.policy}, seed {cell.seed}: "
+                    f"{verdict.a} became {verdict.b}"
+                )
+        for metric in self.metrics:
+            if metric.regression:
+                unit = METRICS[metric.metric].unit
+                worse = format_quantity(metric.worse_by, unit)
+                allowed = format_quantity(metric.allowed, unit)
+                known = metric.interval.known
+                at_least = "by at least" if known else "in the mean by"
+                yield (
+                    f"{metric.policy}, {metric.metric}: worse {at_least} {worse}, "
+                    f"allowed: {allowed}"
+                )
+
+
+def compare_suites(a: Path, b: Path, allowances: Allowances) -> SuiteComparison:
+    """Compare the finished runs of two suites.
+
+    Raises:
+        RecordError: a folder is no suite's, is damaged, or no run of one has a partner.
+
+    """
+    identities = read_identity(a), read_identity(b)
+    before, after = _by_key(read_rows(a)), _by_key(read_rows(b))
+    keys = [key for key in before if key in after]
+    if not keys:
+        raise RecordError(
+            f"no finished run of {a} has a partner in {b} (same scenario, variant, policy, seed)"
+        )
+    pairs = [(before[key], after[key]) for key in keys]
+    planned = {_key(cell) for cell in identities[1].plan}
+    only_a = [before[key].cell for key in before if key not in after]
+    return SuiteComparison(
+        a,
+        b,
+        tuple(_unlike(*identities)),
+        len(pairs),
+        sum(one.trace_sha256 is not None and one.trace_sha256 == other.trace_sha256
+            for one, other in pairs),
+        tuple(_metrics(pairs, allowances)),
+        tuple(
+            VerdictChange(one.cell, one.verdict, other.verdict, other.reason)
+            for one, other in pairs
+            if one.verdict != other.verdict and one.verdict and other.verdict
+        ),
+        tuple(only_a),
+        tuple(after[key].cell for key in after if key not in before),
+        tuple(cell for cell in only_a if _key(cell) in planned),
+    )  # fmt: skip
+
+
+def _key(cell: Cell) -> tuple[str, str, int, bool]:
+    return cell.stratum, cell.policy, cell.seed, cell.baseline
+
+
+def _by_key(rows: Sequence[RunRow]) -> dict[tuple[str, str, int, bool], RunRow]:
+    """Return rows by what pairs them, in an order that does not depend on who finished first."""
+    return dict(sorted({_key(row.cell): row for row in rows}.items()))
+
+
+def _unlike(a: SuiteIdentity, b: SuiteIdentity) -> Iterator[str]:
+    if a.name != b.name:
+        yield f"name ({a.name}, {b.name})"
+    if a.suite_hash != b.suite_hash:
+        yield "the suite or files that it names"
+    if a.wattbench_version != b.wattbench_version:
+        yield f"wattbench ({a.wattbench_version}, {b.wattbench_version})"
+    if a.git_revision != b.git_revision:
+        yield f"git revision ({a.git_revision or 'none'}, {b.git_revision or 'none'})"
+    for name in sorted(a.packages.keys() | b.packages.keys()):
+        one, other = a.packages.get(name, "none"), b.packages.get(name, "none")
+        if one != other:
+            yield f"{name} ({one}, {other})"
+
+
+def _metrics(pairs: _Pairs, allowances: Allowances) -> Iterator[MetricChange]:
+    """Yield the changes of metrics, judged policies first, a policy's together."""
+    policies = sorted({(one.cell.baseline, one.cell.policy) for one, _ in pairs})
+    for baseline, policy in policies:
+        own = [(x, y) for x, y in pairs if (x.cell.baseline, x.cell.policy) == (baseline, policy)]
+        held: Allowances = {} if baseline else allowances
+        for key, entry in METRICS.items():
+            if entry.headline or key in held:
+                change = _metric(f"({policy})" if baseline else policy, entry, own, held)
+                if change is not None:
+                    yield change
+
+
+def _metric(
+    policy: str, entry: Metric, pairs: _Pairs, allowances: Allowances
+) -> MetricChange | None:
+    """Return how a metric changed; None if no pair has it on both sides."""
+    before: dict[str, list[float]] = {}
+    apart: dict[str, list[float]] = {}
+    for one, other in pairs:
+        if not one.status == other.status == "completed":
+            continue
+        x, y = _value(one.measurements, entry.id), _value(other.measurements, entry.id)
+        if x is not None and y is not None:
+            before.setdefault(one.cell.stratum, []).append(x)
+            apart.setdefault(one.cell.stratum, []).append(y - x)
+    if not apart:
+        return None
+    mean = float(np.mean([np.mean(values) for values in before.values()]))
+    interval = mean_interval({key: np.array(values) for key, values in apart.items()})
+    allowance = allowances.get(entry.id)
+    allowed = None if allowance is None else allowance.of(mean)
+    return MetricChange(policy, entry.id, mean, interval, allowed)
+
+
+def _value(measurements: Mapping[str, float | None], key: str) -> float | None:
+    value = measurements.get(key)
+    return None if value is None or math.isnan(value) else value

@@ -1,0 +1,194 @@
+"""Two suites against each other: pairing, intervals, verdicts, what counts as a regression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wattbench.evaluation.record import RecordError
+from wattbench.evaluation.regression import Allowance, default_allowances
+from wattbench.evaluation.suite.difference import MetricChange, SuiteComparison, compare_suites
+from wattbench.evaluation.suite.results import Cell
+
+from .folders import energies, make_suite, plan_of
+
+EXPORT, VIOLATIONS = "export_energy@1", "safety_violations@1"
+
+
+def shifted(metric: str, by: Callable[[int], float], label: str = "smith"):
+    """Return made-up measurements in which one metric of one policy is moved, seed by seed."""
+
+    def values(policy: str, stratum: str, seed: int):
+        found = energies(policy, stratum, seed)
+        if policy == label:
+            found[metric] = (found[metric] or 0.0) + by(seed)
+        return found
+
+    return values
+
+
+def compared(tmp_path: Path, allowances=None, **after) -> SuiteComparison:
+    a = make_suite(tmp_path / "a")
+    b = make_suite(tmp_path / "b", **after)
+    return compare_suites(a, b, default_allowances() if allowances is None else allowances)
+
+
+def change(found: SuiteComparison, metric: str = EXPORT, policy: str = "smith") -> MetricChange:
+    (one,) = [m for m in found.metrics if (m.metric, m.policy) == (metric, policy)]
+    return one
+
+
+def test_the_same_suite_has_no_regression(tmp_path) -> None:
+    found = compared(tmp_path, backwards=True)
+    assert (found.pairs, found.verdicts, found.regressions) == (40, (), [])
+    assert found.unlike == ()
+    one = change(found)
+    assert (one.interval.estimate, one.interval.low, one.interval.high) == (0.0, 0.0, 0.0)
+    assert {m.policy for m in found.metrics} == {"smith", "(pi)"}
+
+
+def test_differences_are_paired_and_the_interval_holds_their_mean(tmp_path) -> None:
+    # the runs themselves vary by 400 Wh; paired, only the shift and its own spread remain
+    found = compared(tmp_path, values=shifted(EXPORT, lambda seed: 100.0 + seed))
+    one = change(found)
+    assert one.interval.estimate == pytest.approx(105.5)
+    assert one.interval.low < 105.5 < one.interval.high
+    assert one.interval.high - one.interval.low < 8.0
+    assert (one.interval.pairs, one.interval.strata) == (20, 2)
+    assert one.regression
+    assert found.regressions == [
+        f"smith, export_energy@1: worse by at least {one.interval.low:.4g} Wh, allowed: "
+        f"{one.allowed:.4g} Wh"
+    ]
+
+
+def test_an_interval_that_reaches_into_what_is_tolerated_is_no_regression(tmp_path) -> None:
+    wild = [-400.0, 500.0, -300.0, 600.0, 100.0, 300.0, -350.0, 420.0, 380.0, -100.0]
+    found = compared(tmp_path, values=shifted(EXPORT, lambda seed: wild[seed - 1]))
+    one = change(found)
+    assert one.interval.estimate == pytest.approx(np.mean(wild))
+    assert one.interval.estimate > (one.allowed or 0), "the mean alone is beyond the tolerance"
+    assert not one.regression
+    assert found.regressions == []
+
+
+def test_better_is_no_regression_whatever_the_size(tmp_path) -> None:
+    found = compared(tmp_path, values=shifted(EXPORT, lambda seed: -500.0))
+    assert change(found).worse_by == pytest.approx(-500.0)
+    assert found.regressions == []
+
+
+def test_tolerances_are_those_declared(tmp_path) -> None:
+    values = shifted(EXPORT, lambda seed: 100.0)
+    assert compared(tmp_path, {EXPORT: Allowance(absolute=101.0)}, values=values).regressions == []
+    (tmp_path / "b" / "results.jsonl").unlink()
+    found = compare_suites(
+        tmp_path / "a",
+        make_suite(tmp_path / "b", values=values),
+        {EXPORT: Allowance(absolute=99.0)},
+    )
+    assert [m.metric for m in found.metrics if m.regression] == [EXPORT]
+    assert change(found, "objective@1").allowed is None
+
+
+def test_a_baseline_that_moved_is_shown_and_no_regression(tmp_path) -> None:
+    found = compared(tmp_path, values=shifted(EXPORT, lambda seed: 500.0, label="pi"))
+    assert change(found, policy="(pi)").interval.estimate == pytest.approx(500.0)
+    assert change(found, policy="(pi)").allowed is None
+    assert found.regressions == []
+
+
+def test_one_violation_that_never_was_is_a_regression(tmp_path) -> None:
+    found = compared(tmp_path, values=shifted(VIOLATIONS, lambda seed: 1.0))
+    assert found.regressions == [
+        "smith, safety_violations@1: worse by at least 1, allowed: 0",
+    ]
+
+
+def verdict_of(cell: Cell, where: tuple[str, int], verdict: str) -> dict[str, str]:
+    hit = (cell.scenario, cell.seed) == where and not cell.baseline
+    return {"verdict": verdict, "reason": "too much"} if hit else {}
+
+
+@pytest.mark.parametrize("verdict", ["INCONCLUSIVE", "FAIL", "ERROR"])
+def test_a_verdict_that_got_worse_is_a_regression(tmp_path, verdict) -> None:
+    found = compared(tmp_path, change=lambda cell: verdict_of(cell, ("one", 3), verdict))
+    (one,) = found.verdicts
+    assert (one.cell.seed, one.a, one.b, one.reason) == (3, "PASS", verdict, "too much")
+    assert found.regressions == [f"verdict of one, smith, seed 3: PASS became {verdict}"]
+
+
+def test_a_verdict_that_got_better_is_told_and_no_regression(tmp_path) -> None:
+    a = make_suite(tmp_path / "a", change=lambda cell: verdict_of(cell, ("two", 1), "FAIL"))
+    found = compare_suites(a, make_suite(tmp_path / "b"), {})
+    assert [(v.a, v.b, v.regression) for v in found.verdicts] == [("FAIL", "PASS", False)]
+    assert found.regressions == []
+
+
+def test_runs_of_one_suite_only_are_told(tmp_path) -> None:
+    found = compared(tmp_path, plan=plan_of(["one", "three"]))
+    assert {cell.scenario for cell in found.only_in_a} == {"two"}
+    assert {cell.scenario for cell in found.only_in_b} == {"three"}
+    assert found.pairs == 20
+    assert found.regressions == []
+
+
+def test_a_planned_run_that_did_not_finish_is_a_regression(tmp_path) -> None:
+    found = compared(tmp_path, skip=lambda cell: cell.seed == 4 and not cell.baseline)
+    assert [cell.folder for cell in found.unfinished] == [
+        "runs/one/smith-seed4", "runs/two/smith-seed4",
+    ]  # fmt: skip
+    assert found.regressions == ["not finished in B: runs/one/smith-seed4 and 1 more"]
+
+
+def test_runs_that_broke_off_measure_nothing(tmp_path) -> None:
+    def values(policy: str, stratum: str, seed: int):
+        cut_short = policy == "smith" and seed < 3
+        return {EXPORT: 0.0} if cut_short else energies(policy, stratum, seed)
+
+    broken = {"status": "aborted", "verdict": "ABORTED"}
+    found = compared(
+        tmp_path,
+        values=values,
+        change=lambda cell: broken if cell.seed < 3 and not cell.baseline else {},
+    )
+    assert change(found).interval.pairs == 16
+    assert change(found).interval.estimate == 0.0
+    assert len(found.verdicts) == 4
+
+
+def test_variants_are_scenarios_of_their_own(tmp_path) -> None:
+    a = make_suite(tmp_path / "a", plan=plan_of(["one", "one@cold"]))
+    b = make_suite(tmp_path / "b", plan=plan_of(["one"]))
+    found = compare_suites(a, b, {})
+    assert {cell.variant for cell in found.only_in_a} == {"cold"}
+
+
+def test_few_pairs_have_no_interval_and_their_mean_is_held(tmp_path) -> None:
+    plan = plan_of(["one"], seeds=[1, 2])
+    a = make_suite(tmp_path / "a", plan=plan)
+    b = make_suite(tmp_path / "b", plan=plan, values=shifted(EXPORT, lambda seed: 300.0))
+    found = compare_suites(a, b, default_allowances())
+    assert np.isnan(change(found).interval.low)
+    assert found.regressions == [
+        f"smith, export_energy@1: worse in the mean by 300 Wh, allowed: "
+        f"{change(found).allowed:.4g} Wh"
+    ]
+
+
+def test_suites_without_a_common_run_are_refused(tmp_path) -> None:
+    a = make_suite(tmp_path / "a")
+    b = make_suite(tmp_path / "b", plan=plan_of(policies=["mine"], baselines=[]))
+    with pytest.raises(RecordError, match="has a partner"):
+        compare_suites(a, b, {})
+
+
+def test_a_damaged_suite_is_one_line(tmp_path) -> None:
+    a, b = make_suite(tmp_path / "a"), make_suite(tmp_path / "b")
+    lines = (b / "results.jsonl").read_text().splitlines()
+    (b / "results.jsonl").write_text("\n".join(["{", *lines[1:], ""]))
+    with pytest.raises(RecordError, match=r"results\.jsonl:1 is damaged"):
+        compare_suites(a, b, {})

@@ -1,0 +1,158 @@
+"""Parameter files: how a policy takes their values over, and what is said of bad ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wattbench.scenarios import parameters
+from wattbench.scenarios.errors import ScenarioErrors
+from wattbench.scenarios.load import load_scenario
+from wattbench.scenarios.parameters import (
+    UnknownParametersError,
+    load_parameters,
+    shipped_names,
+    tuned_policy,
+)
+
+Write = Callable[..., Path]
+FILE = """\
+parameters:
+  kind: pi
+  kp: 0.31
+  deadband_w: 0.12 kW
+"""
+
+
+@pytest.fixture
+def scenario(valid: str) -> Callable[[str], str]:
+    """The valid scenario with another entry for its policy."""
+    return lambda entry: valid.replace("{kind: smith}", entry)
+
+
+def errors_of(path: Path) -> list[str]:
+    with pytest.raises(ScenarioErrors) as caught:
+        load_scenario(path)
+    return [str(error) for error in caught.value.errors]
+
+
+def line_of(path: Path, text: str) -> int:
+    lines = path.read_text().splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if text in line)
+
+
+def test_values_are_defaults_and_the_entry_wins(write: Write, scenario: Callable) -> None:
+    write(FILE, "lab.yaml")
+    entry = "{kind: pi, parameters: lab.yaml, name: mine, kp: 0.4}"
+    (policy,) = load_scenario(write(scenario(entry))).policies
+    assert policy.model_dump(include={"name", "kp", "deadband_w"}) == {
+        "name": "mine",
+        "kp": 0.4,
+        "deadband_w": 120.0,
+    }
+
+
+def test_the_resolved_scenario_holds_plain_values(write: Write, scenario: Callable) -> None:
+    write(FILE, "lab.yaml")
+    short = load_scenario(write(scenario("{kind: pi, parameters: lab.yaml}"), "case.yaml"))
+    plain = "{kind: pi, name: pi-tuned, kp: 0.31, deadband_w: 120}"
+    long = load_scenario(write(scenario(plain), "plain/case.yaml"))
+    assert short == long
+    assert short.hash() == long.hash()
+    assert "parameters" not in short.resolved()["policies"][0]
+
+
+def test_a_file_is_found_from_the_file_that_names_it(write: Write, scenario: Callable) -> None:
+    write(FILE, "base/lab.yaml")
+    write(scenario("{kind: pi, parameters: lab.yaml}"), "base/base.yaml")
+    (policy,) = load_scenario(write("extends: base/base.yaml\n", "own.yaml")).policies
+    assert policy.label == "pi-tuned"
+
+
+def test_baselines_take_them_too(write: Write, valid: str) -> None:
+    write(FILE, "lab.yaml")
+    text = valid.replace("{kind: pi, name: tuned}", "{kind: pi, parameters: lab.yaml, name: tuned}")
+    baselines = load_scenario(write(text)).baselines
+    assert baselines[1].model_dump()["kp"] == 0.31
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        (FILE.replace("kp", "kq"), 3, "parameters.kq: unknown key"),
+        (FILE.replace("0.31", "31"), 3, "0 … 10"),
+        (FILE.replace("0.12 kW", "3 s"), 4, "wrong unit 's'"),
+        ("parameters: {kp: 1}\n", 1, "kind"),
+        ("provenance: {}\n", 1, "parameters"),
+        ("parameters: {kind: pi\n", 2, "YAML syntax"),
+        (FILE + "provenanse: 1\n", 5, "provenanse: unknown key"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_line(
+    write: Write, scenario: Callable, content: str, line: int, message: str
+) -> None:
+    file = write(content, "lab.yaml")
+    found = errors_of(write(scenario("{kind: pi, parameters: lab.yaml}")))
+    assert any(text.startswith(f"{file}:{line}:") and message in text for text in found), found
+
+
+def test_parameters_of_another_kind(write: Write, scenario: Callable) -> None:
+    file = write(FILE, "lab.yaml")
+    case = write(scenario("{kind: smith, parameters: lab.yaml}"))
+    (found,) = errors_of(case)
+    assert found.startswith(f"{case}:{line_of(case, 'parameters:')}:")
+    assert f"{file}:2:9 has parameters of kind pi; allowed: a file for kind smith" in found
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("nowhere.yaml", "no such file: 'nowhere.yaml'"),
+        ("pj", "no parameters 'pj' come with the package"),
+        ("3", "got 3; allowed: the path of a YAML file"),
+    ],
+)
+def test_a_reference_that_leads_nowhere(
+    write: Write, scenario: Callable, reference: str, message: str
+) -> None:
+    case = write(scenario(f"{{kind: pi, parameters: {reference}}}"))
+    (found,) = errors_of(case)
+    assert found.startswith(f"{case}:{line_of(case, 'parameters:')}:")
+    assert message in found
+
+
+def test_names_on_the_command_line(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(FILE, "shipped/pi.yaml")
+    monkeypatch.setattr(parameters, "FOLDER", tmp_path / "shipped")
+    for name in ("tuned-pi", str(file)):
+        policy = tuned_policy(name)
+        assert policy is not None
+        assert (policy.label, policy.model_dump()["kp"]) == ("pi-tuned", 0.31)
+    named = tuned_policy(str(write(FILE + "  name: ours\n", "named.yaml")))
+    assert named is not None
+    assert named.label == "ours"
+    assert tuned_policy("pi") is None
+    with pytest.raises(UnknownParametersError, match="did you mean 'pi'"):
+        tuned_policy("tuned-pii")
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_shipped_files_are_valid_and_say_where_they_come_from(name: str) -> None:
+    file = load_parameters(parameters.FOLDER / f"{name}.yaml")
+    provenance = file.provenance
+    assert provenance is not None
+    assert provenance.used_simulations <= provenance.budget_simulations
+    assert provenance.tuned_objective_ratio <= provenance.default_objective_ratio
+    (chosen,) = [point for point in provenance.front if point.chosen]
+    values = file.parameters.model_dump()
+    assert {key: values[key] for key in chosen.parameters} == chosen.parameters
+    assert chosen.objective_ratio == min(point.objective_ratio for point in provenance.front)
+    assert not {seed for part in provenance.training for seed in part.seeds} & set(range(1, 101))
+
+
+def test_the_controllers_come_tuned() -> None:
+    assert {"pi", "smith", "threshold"} <= set(shipped_names())
