@@ -183,7 +183,9 @@ def _lines(brackets: Sequence[Bracket]) -> list[str]:
     def energy(value_wh: float | None) -> str:
         return "–" if value_wh is None else format_quantity(value_wh, "Wh")
 
-    rows = [("seed", "J of zero", "replayed optimum", "bound in budget", "bound")]
+    rows: list[tuple[str, ...]] = [
+        ("seed", "J of zero", "replayed optimum", "bound in budget", "bound")
+    ]
     for one in brackets:
         found = one.bound
         values = one.zero_wh, one.replay_wh, found.with_budget_wh, found.objective_wh

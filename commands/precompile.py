@@ -1,8 +1,9 @@
 """Compile the kernels of a bench run ahead, so that the first run need not wait for it.
 
 ``python -m wattbench.commands.precompile`` compiles what advances the plant in this process, and
-the agents' kernels and sending in another beside it; with the name of one half, only that one.
-It lands in the compile cache (see ``sim/compiled.py``), where every later process finds it.
+the agents' kernels, sending and the bound in another beside it; with the name of one half, only
+that one. It lands in the compile cache (see ``sim/compiled.py``), where every later process finds
+it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,19 @@ def compile_agents() -> None:
     agent.guard(agent.decide(agent.observe(0, None, float("inf"), np.zeros(1))))
     agent.sent(0, np.zeros(1))
     _plant().send(0, np.zeros(1))
+    compile_bound()
+
+
+def compile_bound() -> None:
+    """Compile what the clairvoyant bound counts with: on the smallest run that has one."""
+    from ..sim.export.bound.clairvoyant import clairvoyant_bound
+    from ..sim.export.bound.model import Timing, Weights
+
+    config = ExportPlantConfig.model_validate(_CONFIG)
+    seconds = 10
+    profiles = np.zeros((seconds + 1, 8), dtype=np.float32)
+    timing, weights = Timing(seconds, 1.0, 0.02, 30.0), Weights(0.5, 2.0)
+    clairvoyant_bound(config, EdgeConfig(), profiles, (), 1, timing, weights, 10)
 
 
 def main() -> None:

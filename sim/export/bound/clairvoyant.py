@@ -24,8 +24,11 @@ from .possible import possible
 from .programme import Model, blocks, build
 from .solver import Solution, solve
 
-BLOCK_S: Final = 60
-"""Length of the blocks of the programme: power is exact second by second whatever it is."""
+_BLOCKS_S: Final = (10, 15, 20, 30, 60)
+"""Lengths of the programme's blocks. Shorter ones are tighter: within a block one device may make
+up for another's rating."""
+_MANY: Final = 400
+"""Blocks that are solved in a few seconds; longer runs have longer blocks."""
 MARGIN_K: Final = 0.7
 """How far below its thermostat the plan keeps a tank: one that opens stays open for hours."""
 _ROUNDING: Final = 1e-9
@@ -59,7 +62,8 @@ def clairvoyant_bound(
     """
     begin = time.perf_counter()
     can = possible(plant, edge, profiles, faults, seed, timing)
-    cut = blocks(timing.duration_s, BLOCK_S)
+    block_s = next((b for b in _BLOCKS_S if timing.duration_s <= b * _MANY), _BLOCKS_S[-1])
+    cut = blocks(timing.duration_s, block_s)
     model = build(plant, can, weights, cut)
     solution = solve(model.programme)
     flows_wh = (np.abs(can.surplus_w).sum() + can.load_w.sum() + can.draw_wh.sum() * 3600) / 3600
@@ -68,7 +72,9 @@ def clairvoyant_bound(
     solved = time.perf_counter()
     with_budget_wh, reason = None, budget.refusal(edge, faults, timing)
     if not reason:
-        price = np.repeat(solution.dual[model.balance], cut.length_s.astype(int))
+        lengths = cut.length_s.astype(int)
+        price = np.repeat(solution.dual[model.balance], lengths)
+        of_cuts = _of_cuts(model, solution)
         power_ws = budget.power_cost_within_budget(
             plant,
             edge,
@@ -78,11 +84,14 @@ def clairvoyant_bound(
             can,
             weights.import_weight,
             price,
+            1.0 - np.repeat(of_cuts, lengths),
             max_changes_per_min,
         )
         sides = solution.bound + model.constant - _power_side(model, solution, weights)
-        with_budget_wh = max(sides + power_ws / 3600.0 - rounding_wh, objective_wh)
+        power_wh = power_ws / 3600.0 + float(of_cuts @ model.full_wh)
+        with_budget_wh = max(sides + power_wh - rounding_wh, objective_wh)
     counted = time.perf_counter()
+    cut = blocks(timing.duration_s, _BLOCKS_S[-1])  # a plan that is smoother loses nothing
     planned = build(plant, can, weights, cut, margin_k=MARGIN_K)
     schedule = make_schedule(
         plant,
@@ -97,7 +106,7 @@ def clairvoyant_bound(
     )
     about = dict(solution.about)
     about |= {
-        "block_s": BLOCK_S,
+        "block_s": block_s,
         "solve_s": round(solved - begin, 3),
         "budget_s": round(counted - solved, 3),
         "plan_s": round(time.perf_counter() - counted, 3),
@@ -116,15 +125,22 @@ def clairvoyant_bound(
 def _power_side(model: Model, solution: Solution, weights: Weights) -> float:
     """Return the part of the dual value that the power side contributes, Wh.
 
-    With multiplier y of the balance of a block it is ``K + min_X (max(0, A − X) + λ₁·max(0, X − A)
-    + y·X)``, X between the block's limits.
+    With multipliers y of the balance of a block and u of its cuts it is ``K + min_X ((1 − u)·max(0,
+    A − X) + λ₁·max(0, X − A) + y·X)``, X between the block's limits.
     """
-    y = solution.dual[model.balance]
+    y, u = solution.dual[model.balance], _of_cuts(model, solution)
     below, above = model.spread
     at_fit = y * model.fitting_wh
-    lower = np.minimum((1.0 - y) * below, 0.0)
+    lower = np.minimum((1.0 - u - y) * below, 0.0)
     upper = np.minimum((weights.import_weight + y) * above, 0.0)
     return model.fixed_power + float((at_fit + lower + upper).sum())
+
+
+def _of_cuts(model: Model, solution: Solution) -> NDArray[np.float64]:
+    """Return [M] the sum of the multipliers of each block's cuts."""
+    count = len(model.fitting_wh)
+    multipliers = solution.dual[model.cuts]
+    return np.bincount(model.cut_blocks, weights=multipliers, minlength=count).astype(np.float64)
 
 
 def _notes(plant: ExportPlantConfig) -> tuple[str, ...]:

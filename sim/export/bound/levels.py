@@ -10,12 +10,17 @@ from ...compiled import compiled
 
 
 @compiled
-def _least(low: float, high: float, surplus: float, weight: float, price: float) -> float:
-    """Return the least of ``max(0, s − X) + λ₁·max(0, X − s) + price·X`` over low ≤ X ≤ high."""
+def _least(
+    low: float, high: float, surplus: float, exported: float, weight: float, price: float
+) -> float:
+    """Return the least cost over low ≤ X ≤ high.
+
+    It is ``exported·max(0, s − X) + weight·max(0, X − s) + price·X``, linear but for one kink.
+    """
     best = np.inf
     middle = min(max(surplus, low), high)
     for x in (low, middle, high):
-        cost = max(surplus - x, 0.0) + weight * max(x - surplus, 0.0) + price * x
+        cost = exported * max(surplus - x, 0.0) + weight * max(x - surplus, 0.0) + price * x
         best = min(best, cost)
     return best
 
@@ -24,6 +29,7 @@ def _least(low: float, high: float, surplus: float, weight: float, price: float)
 def cost_within_budget(
     surplus: Any,
     price: Any,
+    exported: Any,
     weight: float,
     base: Any,
     scale: Any,
@@ -44,6 +50,7 @@ def cost_within_budget(
     Args:
         surplus: [T] W.
         price: [T] what a watt costs besides, per second.
+        exported: [T] what a watt of export costs, per second.
         weight: λ₁.
         base: [2, L] least and greatest set-points of each level, W.
         scale: [2, T] least and greatest factor from set-point to power.
@@ -70,11 +77,12 @@ def cost_within_budget(
         allowed = budget[min(mine, len(budget) - 1)]
         fresh = budget[min(following, len(budget) - 1)]
         s, y, low, high = surplus[t], price[t], aside[0, t], aside[1, t]
-        anything = _least(low, most[t] + high, s, weight, y)
+        e = exported[t]
+        anything = _least(low, most[t] + high, s, e, weight, y)
         for i in range(levels):
             least = min(max(base[0, i] * scale[0, t] - refused[t], 0.0), most[t])
             greatest = min(max(base[1, i] * scale[1, t] + forced[t], 0.0), most[t])
-            here[i] = _least(least + low, greatest + high, s, weight, y)
+            here[i] = _least(least + low, greatest + high, s, e, weight, y)
         for left in range(allowed + 1):
             after = fresh if new_minute else left
             change = np.inf

@@ -36,8 +36,8 @@ Numbers = NDArray[np.int64]
 _LEVELS: Final = 128
 _ROUNDS: Final = 40
 _MINUTE_S: Final = 60.0
-_SLOT_S: Final = 300
-"""Chargers and a commanded battery get a new set-point this often."""
+_SLOT_S: Final = 60
+"""Chargers and a commanded battery get a new set-point this often, or as often as they may."""
 _FOR_REFRESHES: Final = 2
 """Entries of the coordinator's table that changes leave free."""
 
@@ -153,18 +153,20 @@ def _slow(
         per_block[where] = solution.x[columns]
         held = np.maximum(np.bincount(block_of[inside], minlength=len(per_block)), 1)
         power_w[inside] = (per_block * 3600.0 / held)[block_of[inside]]
-        row = _amperes(power_w, unit, stay.first_s, stay.end_s)
+        least_s = max(unit.min_on_s, unit.min_off_s, 1.0)
+        slot_s = math.ceil(least_s / _SLOT_S) * _SLOT_S
+        row = _amperes(power_w, unit, stay.first_s, stay.end_s, slot_s)
         setpoint_w[others.index(unit)] += row
         taken_w += np.where(np.cumsum(row) <= stay.wanted_wh * 3600.0, row, 0.0)
     return setpoint_w, taken_w
 
 
-def _amperes(power_w: Floats, unit: Actuator, first_s: int, end_s: int) -> Floats:
+def _amperes(power_w: Floats, unit: Actuator, first_s: int, end_s: int, slot_s: int) -> Floats:
     """Return a charger's set-points over one stay: whole amperes, slot by slot."""
     row = np.zeros_like(power_w)
     carry_j = 0.0
-    for first in range(first_s // _SLOT_S * _SLOT_S, end_s, _SLOT_S):
-        slot = slice(max(first, first_s), min(first + _SLOT_S, end_s))
+    for first in range(first_s // slot_s * slot_s, end_s, slot_s):
+        slot = slice(max(first, first_s), min(first + slot_s, end_s))
         length_s = slot.stop - slot.start
         due_j = float(power_w[slot].sum()) + carry_j
         level_w = round(due_j / length_s / unit.resolution_w) * unit.resolution_w

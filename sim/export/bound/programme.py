@@ -14,10 +14,12 @@ one.
 **Tanks.** With e the energy above cold water, a second does ``e' = e + heat − leak(e) − drawn(e)``.
 Over a block the leak is at most what it is at ``e₀ + Q + g`` and at least what it is at
 ``e₁ − Q − g`` (e₀, e₁ energy at both ends, Q heat of the block, g what a warmer room adds). What is
-drawn, ``w·min(1, e / e_comfort)``, rises with e, so it is at most that at ``e₀ + Q + g``; it may be
-less in the programme, never more. A thermostat opens before the second that follows on its
-temperature: energy never exceeds that by more than one second of heat. Forced heating, ramps,
-minimum times, whole amperes and resolutions are left out: each would only restrict further.
+drawn in a second is at most ``w·e / e_comfort``, so that every second leaves at least ``1 − w /
+e_comfort`` of what there is, and the block draws at most
+``(1 − Π(1 − w / e_comfort))·(e₀ + Q + g)`` (induction from its last second back); it may be less in
+the programme, never more. A thermostat opens before the second that follows on its temperature:
+energy never exceeds that by more than one second of heat. Forced heating, ramps, minimum times,
+whole amperes and resolutions are left out: each would only restrict further.
 
 Energies in Wh.
 """
@@ -39,6 +41,9 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 H: Final = 1.0 / 3600.0
+_MIDDLE_COST: Final = 0.02
+_LEAST_CUT_WH: Final = 0.5
+_NO_CUTS: Final = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,12 @@ class Model:
     """Columns by session."""
     charge_blocks: tuple[Numbers, ...]
     """Blocks of these."""
+    cuts: Numbers
+    """Rows that say how much is exported where some devices lack room."""
+    cut_blocks: Numbers
+    """Blocks of these."""
+    full_wh: Floats
+    """[M] what is exported even with all devices at their most."""
 
 
 def build(
@@ -129,6 +140,8 @@ def build(
         [lp.add_columns(0.0, 0.0, cut.sums(row) * H, count) for row in can.load_w], dtype=np.int64
     ).reshape(len(config.loads), count)
     lp.put(balance, heat, 1.0)
+    if margin_k > 0.0 and can.sessions:
+        _keep_in_the_middle(lp, cut.sums(can.load_w.sum(axis=0)) * H, heat)
     stored_wh = 0.0
     ends: list[int] = []
     most_back = 0.0
@@ -152,8 +165,76 @@ def build(
         lp.put(row, lacking, 1.0)
         lp.put(row, np.array(ends), 1.0)
     charge, where, missing = _cars(lp, can, weights, cut, balance)
+    outside = [(columns, blocks_) for columns, blocks_ in zip(charge, where, strict=True)]
+    if battery is not None:
+        outside.append((battery[0], np.arange(count)))
+    full = cut.sums(np.maximum(can.surplus_w - high_w, 0.0)) * H
+    cuts = _NO_CUTS
+    if margin_k == 0.0:  # a plan need not know why something is exported
+        cuts = _cuts(lp, config, can, cut, under, heat, outside, fitting, full)
     sides = balance, fitting, (below, above), under, over
-    return Model(lp, constant + missing, fixed, *sides, heat, battery, charge, where)
+    return Model(lp, constant + missing, fixed, *sides, heat, battery, charge, where, *cuts, full)
+
+
+def _cuts(
+    lp: Programme,
+    config: ExportPlantConfig,
+    can: Possible,
+    cut: Blocks,
+    under: Numbers,
+    heat: Numbers,
+    outside: list[tuple[Numbers, Numbers]],
+    fitting: Floats,
+    full: Floats,
+) -> tuple[Numbers, Numbers]:
+    """Add what the loads' ratings demand where others have no room; return rows and their blocks.
+
+    Whatever the loads S do, each second exports at least ``s − c(S)`` less what all other devices
+    take, so that a block exports at least ``Σ max(0, s − c(S)) − Σ others``. Without this one load
+    could make up in some seconds for the rating of another. S are all loads, then all but the one
+    with the least room, and so on; rows that say nothing new are left out.
+    """
+    rows_found, blocks_found = [], []
+    asked = can.draw_wh.sum(axis=1)
+    room_h = np.full(len(config.loads), np.inf)
+    for a, load in enumerate(config.loads):
+        if load.tank is not None:
+            wh_per_k = load.tank.volume_l * WATER_J_PER_L_K * H
+            top = wh_per_k * (load.tank.thermostat_c - load.tank.cold_water_c)
+            room_h[a] = (top - can.stored_wh[a] + asked[a]) / load.rated_power_w
+    order = np.argsort(room_h, kind="stable")
+    for left_out in range(len(order) + 1):
+        capacity_w = can.load_w[order[left_out:]].sum(axis=0)
+        demanded = cut.sums(np.maximum(can.surplus_w - capacity_w, 0.0)) * H - full
+        known = np.maximum(fitting - cut.sums(capacity_w) * H, 0.0)
+        useful = np.flatnonzero(demanded > known + _LEAST_CUT_WH)
+        if not len(useful):
+            continue
+        rows = lp.add_rows(demanded[useful], np.inf, len(useful))
+        lp.put(rows, under[useful], 1.0)
+        for a in order[:left_out]:
+            lp.put(rows, heat[a, useful], 1.0)
+        for columns, where in outside:
+            _, mine, theirs = np.intersect1d(useful, where, return_indices=True)
+            lp.put(rows[mine], columns[theirs], 1.0)
+        rows_found.append(rows)
+        blocks_found.append(useful)
+    if not rows_found:
+        return _NO_CUTS
+    return np.concatenate(rows_found), np.concatenate(blocks_found)
+
+
+def _keep_in_the_middle(lp: Programme, most_wh: Floats, heat: Numbers) -> None:
+    """For a plan: loads at half power where it does not matter otherwise.
+
+    Cars are slow to follow, loads are quick: these should have room in both directions.
+    """
+    count = len(most_wh)
+    away = [lp.add_columns(_MIDDLE_COST, 0.0, most_wh, count) for _ in range(2)]
+    rows = lp.add_rows(most_wh / 2.0, most_wh / 2.0, count)
+    lp.put(rows, heat, 1.0)
+    lp.put(rows, away[0], 1.0)
+    lp.put(rows, away[1], -1.0)
 
 
 def _tank(
@@ -201,10 +282,10 @@ def _tank(
     lp.put(lower, drawn, 1.0)
     wanted = np.flatnonzero(asked > 0.0)
     if len(wanted):
-        # e − least instead of e: never negative, and equal to it wherever that is 0.
-        part = asked[wanted] / comfort
-        lift = np.where(least < -1e-3, -least, 0.0)
-        right = part * (before[wanted] + gain[wanted] + lift)
+        # Each second leaves at least (1 − w / e_comfort); of e − least, which is never negative.
+        left = np.log1p(-np.minimum(can.draw_wh[a] / comfort, 1.0 - 1e-12))
+        part = -np.expm1(cut.sums(left))[wanted]
+        right = part * (before[wanted] + gain[wanted] + max(-least, 0.0))
         rows = lp.add_rows(-np.inf, right, len(wanted))
         lp.put(rows, drawn[wanted], 1.0)
         lp.put(rows, heat[wanted], -part)

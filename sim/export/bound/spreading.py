@@ -14,8 +14,8 @@ from .programme import Blocks
 
 Floats = NDArray[np.float64]
 
-_AHEAD: Final = 15
-"""Blocks ahead of which the heat that a load lacks decides its share."""
+_AHEAD_S: Final = 900.0
+"""The heat that a load lacks until then decides its share."""
 _COARSE: Final = 0.25
 """A load whose step is more than this part of its rating is switched rather than set."""
 _GRACE_S: Final = 3.0
@@ -36,9 +36,10 @@ class Spreader:
         """Start with what the site has stored; ``heat_wh`` [loads, M] is the programme's."""
         self._loads, self._can, self._scale = config.loads, can, scale
         total = np.cumsum(heat_wh, axis=1)
-        ends = np.minimum(np.arange(len(cut.first_s)) + _AHEAD, len(cut.first_s) - 1)
-        self._due_wh = total[:, ends]
         self._block_s = float(cut.length_s[0])
+        ahead = round(_AHEAD_S / self._block_s)
+        ends = np.minimum(np.arange(len(cut.first_s)) + ahead, len(cut.first_s) - 1)
+        self._due_wh = total[:, ends]
         self._given_wh = np.zeros(len(config.loads))
         self._stored_wh = can.stored_wh.copy()
         self._now_w = np.zeros(len(config.loads))

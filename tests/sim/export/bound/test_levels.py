@@ -12,13 +12,16 @@ from wattbench.sim.export.bound.levels import cost_within_budget, follow
 LEVELS = np.array([0.0, 1000.0, 2000.0])
 
 
-def cost(x: np.ndarray, surplus: np.ndarray, weight: float, price: np.ndarray) -> float:
+def cost(
+    x: np.ndarray, surplus: np.ndarray, exported: float, weight: float, price: np.ndarray
+) -> float:
     over = x - surplus
-    return float((np.maximum(-over, 0) + weight * np.maximum(over, 0) + price * x).sum())
+    return float((exported * np.maximum(-over, 0) + weight * np.maximum(over, 0) + price * x).sum())
 
 
 def tried(
     surplus: np.ndarray,
+    exported: float,
     weight: float,
     price: np.ndarray,
     budget: list[int],
@@ -38,15 +41,20 @@ def tried(
                 free[t : t + free_s] = True
             total, level_from = 0.0, 0
             pieces = [*at, seconds]
-            total += cost(np.zeros(pieces[0]), surplus[: pieces[0]], weight, price[: pieces[0]])
+            total += cost(
+                np.zeros(pieces[0]), surplus[: pieces[0]], exported, weight, price[: pieces[0]]
+            )
             for begin, end in itertools.pairwise(pieces):
                 held = ~free[begin:end]
                 s, y = surplus[begin:end], price[begin:end]
-                total += min(cost(np.full(held.sum(), u), s[held], weight, y[held]) for u in LEVELS)
+                total += min(
+                    cost(np.full(held.sum(), u), s[held], exported, weight, y[held]) for u in LEVELS
+                )
                 for t in np.flatnonzero(~held):
                     ends = np.array([0.0, most, min(max(s[t], 0.0), most)])
                     total += min(
-                        cost(np.array([x]), s[t : t + 1], weight, y[t : t + 1]) for x in ends
+                        cost(np.array([x]), s[t : t + 1], exported, weight, y[t : t + 1])
+                        for x in ends
                     )
             best = min(best, total)
             del level_from
@@ -61,6 +69,7 @@ def test_within_budget_equals_trying_everything(seed: int, free_s: int) -> None:
     surplus = rng.uniform(-500, 2500, seconds)
     weight, first = float(rng.choice([0.0, 0.5, 2.0])), int(rng.integers(0, 4))
     price = rng.normal(0, 0.3, seconds)
+    exported = float(rng.choice([1.0, 0.6]))
     budget = rng.integers(0, 3, 2)
     if first == 0:
         budget[0] = 0
@@ -68,6 +77,7 @@ def test_within_budget_equals_trying_everything(seed: int, free_s: int) -> None:
     found = cost_within_budget(
         surplus,
         price,
+        np.full(seconds, exported),
         weight,
         np.array([LEVELS, LEVELS]),
         np.ones((2, seconds)),
@@ -80,7 +90,7 @@ def test_within_budget_equals_trying_everything(seed: int, free_s: int) -> None:
         free_s,
         True,
     )
-    expected = tried(surplus, weight, price, budget.tolist(), first, free_s)
+    expected = tried(surplus, exported, weight, price, budget.tolist(), first, free_s)
     assert found == pytest.approx(expected, rel=1e-12, abs=1e-9)
 
 
