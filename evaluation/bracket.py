@@ -174,7 +174,7 @@ class Bracket(Model):
             return self.warnings[0] if self.warnings else "no bracket: there is no bound"
         score, ratio = self.score(self.policy), self.regret_ratio(self.policy)
         parts = [f"score {score_text(score)}" + ("" if score is not None else self._why_no_score())]
-        if ratio is not None:
+        if ratio is not None and self.policy != self.tuned_pi:
             parts.append(f"regret {ratio:.2f} × {self.tuned_pi}'s")
         if self.gap_wh is not None:
             parts.append(f"gap {_energy(self.gap_wh)} (replayed optimum above the bound)")

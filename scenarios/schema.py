@@ -28,14 +28,10 @@ _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "ex
 
 def schema_text() -> str:
     """Return the JSON Schema of a scenario file, the same text for the same models."""
-    from ..agents.policy import POLICIES
     from .model import ScenarioFile
-    from .parameters import KEY
 
     schema = _schema(ScenarioFile)
-    for kind in POLICIES.values():  # gone once a file is loaded, so that no model has it
-        properties = schema["$defs"][kind.config.__name__]["properties"]
-        properties[KEY] = {"type": "string", "description": _PARAMETERS}
+    _add_parameters(schema)
     # A file that extends another one may leave out any key, at any depth outside of lists.
     for model in _overridable(schema):
         model.pop("required", None)
@@ -60,13 +56,19 @@ def suite_schema_text() -> str:
     """Return the JSON Schema of a suite file."""
     from .suite import SuiteFile
 
-    return _named_after_its_file(SuiteFile)
+    schema = _schema(SuiteFile)
+    _add_parameters(schema)
+    return _text(_without_name(schema))
 
 
 def _named_after_its_file(model: type[BaseModel]) -> str:
-    schema = _schema(model)
+    return _text(_without_name(_schema(model)))
+
+
+def _without_name(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema with the name optional: a file that gives none is named after itself."""
     schema["required"] = [name for name in schema["required"] if name != "name"]
-    return _text(schema)
+    return schema
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -77,6 +79,16 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
         if isinstance(node.get("title"), str):
             del node["title"]
     return schema
+
+
+def _add_parameters(schema: dict[str, Any]) -> None:
+    """Add the key that refers to a parameter file: it is gone once a file is loaded."""
+    from ..agents.policy import POLICIES
+    from .parameters import KEY
+
+    for kind in POLICIES.values():
+        properties = schema["$defs"][kind.config.__name__]["properties"]
+        properties[KEY] = {"type": "string", "description": _PARAMETERS}
 
 
 def _text(schema: dict[str, Any]) -> str:

@@ -181,17 +181,32 @@ def test_judging_what_is_no_suite(reference: Path, tmp_path: Path) -> None:
 
 
 def test_resuming_a_finished_suite_runs_nothing(
-    reference: Path, capsys: pytest.CaptureFixture[str]
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (reference / "results.jsonl").read_bytes()
-    options = SuiteOptions(
-        str(reference.parent / "small.yaml"), reference.parent, jobs=1, resume=True
-    )
+    folder = shutil.copytree(reference, tmp_path / "small")
+    before = (folder / "results.jsonl").read_bytes()
+    path = write_suite(tmp_path)
+    options = SuiteOptions(str(path), tmp_path, jobs=1, resume=True, bracket=False)
     assert suite(options, as_json=True) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out)["verdict"] == "PASS"
     assert f"all {RUNS} runs are there" in shown.err
-    assert (reference / "results.jsonl").read_bytes() == before
+    assert (folder / "results.jsonl").read_bytes() == before
+
+
+def test_each_policy_is_bracketed_on_every_first_seed(
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(reference, tmp_path / "small")
+    options = SuiteOptions(str(write_suite(tmp_path)), tmp_path, jobs=1, resume=True)
+    assert suite(options, as_json=True) == 0
+    found = {str(path.parent.relative_to(folder)) for path in folder.rglob("bracket.json")}
+    assert found == {f"runs/edges@{variant}/smith-seed1" for variant in ("plain", "far")}
+    told = json.loads(capsys.readouterr().out)["brackets"]
+    assert all(told[name][0]["regret_wh"] > 0 for name in ("edges@plain", "edges@far"))
+    written = {path: path.stat().st_mtime_ns for path in folder.rglob("bracket.json")}
+    assert suite(options, as_json=True) == 0
+    assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
 def test_without_resume_a_folder_is_kept(reference: Path, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_numbers_by_hand() -> None:
     assert found.summary() == (
         "score 93.8, regret 0.50 × pi-tuned's, gap 10 Wh (replayed optimum above the bound)"
     )
+    assert make(policy=PI).summary().startswith("score 87.5, gap 10 Wh")
 
 
 def test_shares_in_words_say_when_lifting_harms_or_leads_below_the_bound() -> None:
