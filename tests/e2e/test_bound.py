@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""On scenarios of the library, cut short: no policy goes below the bound, nor the plan replayed."""
-=======
 """On scenarios of the library, cut short, no policy goes below the bound; nor does the plan."""
->>>>>>> i4-bound
 
 from __future__ import annotations
 
