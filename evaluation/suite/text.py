@@ -129,7 +129,7 @@ def _worst(judgement: SuiteJudgement) -> Iterator[str]:
     worst = worst_runs(judgement, _WORST)
     if not worst:
         return
-    yield "Worst runs"
+    yield "Runs to look at first"
     for found in worst:
         row = found.row
         reason = f": {row.reason}" if row.reason else ""

@@ -20,18 +20,6 @@ _ORDER = (*reversed(SEVERITY), MISSING, "not judged")
 Counts = Counter[str]
 
 
-def strata(judgement: SuiteJudgement) -> list[str]:
-    """Return the names of scenarios and their variants, in the plan's order."""
-    planned = (*judgement.identity.plan, *(r.cell for r in judgement.rows), *judgement.missing)
-    return list(dict.fromkeys(cell.stratum for cell in planned))
-
-
-def policies(judgement: SuiteJudgement) -> list[str]:
-    """Return the labels of judged policies, in the plan's order."""
-    planned = (*judgement.identity.plan, *(r.cell for r in judgement.rows), *judgement.missing)
-    return list(dict.fromkeys(cell.policy for cell in planned if not cell.baseline))
-
-
 def word_of(row: RunRow) -> str:
     """Return a run's verdict, ``not judged`` for a baseline's."""
     return row.verdict or "not judged"
@@ -50,7 +38,7 @@ def counts(found: Mapping[str, int]) -> str:
 
 def verdicts(judgement: SuiteJudgement) -> str:
     """Return the matrix of verdicts, a scenario a row and a policy a column."""
-    rows, columns = strata(judgement), policies(judgement)
+    rows, columns = judgement.strata, judgement.policies
     cells: dict[tuple[str, str], Counts] = {}
     for row in judgement.rows:
         if not row.cell.baseline:

@@ -81,12 +81,12 @@ def _head(judgement: SuiteJudgement, title: str) -> str:
     seeds = sorted({cell.seed for cell in plan})
     facts = [
         ("suite", judgement.identity.name),
-        ("scenarios", len(matrix.strata(judgement))),
-        ("policies", ", ".join(matrix.policies(judgement)) or "none"),
+        ("scenarios", len(judgement.strata)),
+        ("policies", ", ".join(judgement.policies) or "none"),
         ("seeds", f"{len(seeds)}: {_ranges(seeds)}" if seeds else "none"),
         ("runs", f"{len(judgement.rows)} of {len(plan)} planned"),
         ("simulated", f"{fmt.number(hours)} h" if math.isfinite(hours) else fmt.NONE),
-        ("decision rule", _decision_rule(judgement)),
+        ("decision rule", judgement.decision_rule),
         ("exit code", int(judgement.exit_code)),
     ]
     items = "".join(f"<li><b>{name}</b>{text(value)}</li>" for name, value in facts if value != "")
@@ -99,13 +99,6 @@ def _head(judgement: SuiteJudgement, title: str) -> str:
         f'{sign(word)}<span class="word">{word}</span>'
         f'<span class="why">{text(why(judgement))}</span></div>{notes}</header>'
     )
-
-
-def _decision_rule(judgement: SuiteJudgement) -> str:
-    """Return how uncertainties of limits entered (ISO/IEC 17025); empty where nothing says it."""
-    limits = (limit for row in judgement.rows for limit in row.limits)
-    said = {str(limit["decision_rule"]) for limit in limits if "decision_rule" in limit}
-    return " and ".join(sorted(said)) or str(judgement.identity.suite.get("decision_rule") or "")
 
 
 def why(judgement: SuiteJudgement) -> str:

@@ -13,12 +13,14 @@ from urllib.parse import quote
 from ...metrics import METRICS
 from ...suite.judgement import SuiteJudgement
 from ...suite.results import Cell, RunRow
+from ...suite.text import shown
+from ...suite.worst import WorstRun, worst_runs
 from .. import format as fmt
 from ..markup import SEVERITY, badge, table, text
 from ..model import LimitRow
 from ..verdict_part import closeness, share
 from .intervals import title_of
-from .matrix import MISSING, counts, policies, strata, word_of
+from .matrix import MISSING, counts, word_of
 
 _WORST = 5
 """So many of each policy's runs are among the worst,"""
@@ -32,31 +34,23 @@ def command_for(cell: Cell) -> str:
 
 
 def worst(judgement: SuiteJudgement) -> str:
-    """Return each policy's worst runs: by verdict, then by how near a limit is to being missed."""
+    """Return each policy's worst runs: by verdict, then by the objective against baselines."""
+    order = worst_runs(judgement, len(judgement.rows))
     rows: list[str] = []
-    for policy in policies(judgement):
-        runs = [r for r in judgement.rows if r.cell.policy == policy and not r.cell.baseline]
-        runs.sort(key=lambda row: (-_severity(row), -_tightness(row)))
-        rows += [_worst_row(judgement.folder, row) for row in runs[:_WORST]]
+    for policy in judgement.policies:
+        runs = [found for found in order if found.row.cell.policy == policy]
+        rows += [_worst_row(judgement.folder, found) for found in runs[:_WORST]]
     if not rows:
         return ""
     heads = [("Verdict", False), ("Policy", False), ("Scenario", False), ("Seed", True),
-             ("Why", False), ("Record", False), ("Its report, made on demand", False)]  # fmt: skip
+             ("J below the best baseline", True), ("Why", False), ("Record", False),
+             ("Its report, made on demand", False)]  # fmt: skip
     caption = (
         f"Up to {_WORST} of each policy. Commands are for a shell in this page's folder; the "
         "reports share one copy of the plotting library, in assets/."
     )
     body = table(caption, heads, rows[:_WORST_IN_ALL])
     return f'<section id="worst" class="long"><h2>Worst seeds</h2>{body}</section>'
-
-
-def _severity(row: RunRow) -> int:
-    word = word_of(row)
-    return SEVERITY.index(word) if word in SEVERITY else len(SEVERITY)
-
-
-def _tightness(row: RunRow) -> float:
-    return max((closeness(limit) for limit in _limit_rows(row)), default=0.0)
 
 
 def _limit_rows(row: RunRow) -> list[LimitRow]:
@@ -89,11 +83,13 @@ def why(row: RunRow) -> str:
     return f"tightest: {title_of(tight.metric)}, {share(tight) or 'far from its bound'}"
 
 
-def _worst_row(suite: Path, row: RunRow) -> str:
-    cell = row.cell
+def _worst_row(suite: Path, found: WorstRun) -> str:
+    row, cell = found.row, found.row.cell
+    below = fmt.NONE if math.isnan(found.reduction) else shown(found.reduction, "1")
     return (
         f'<tr><td>{badge(word_of(row))}</td><th scope="row">{text(cell.policy)}</th>'
-        f'<td>{text(cell.stratum)}</td><td class="n">{cell.seed}</td><td>{text(why(row))}</td>'
+        f'<td>{text(cell.stratum)}</td><td class="n">{cell.seed}</td>'
+        f'<td class="n">{text(below)}</td><td>{text(why(row))}</td>'
         f"<td>{links(suite, cell)}</td><td><code>{text(command_for(cell))}</code></td></tr>"
     )
 
@@ -113,7 +109,7 @@ def links(suite: Path, cell: Cell) -> str:
 def all_runs(judgement: SuiteJudgement) -> str:
     """Return every run, folded away scenario by scenario."""
     keys = _columns(judgement.rows)
-    by_stratum: dict[str, list[RunRow]] = {name: [] for name in strata(judgement)}
+    by_stratum: dict[str, list[RunRow]] = {name: [] for name in judgement.strata}
     for row in judgement.rows:
         by_stratum[row.cell.stratum].append(row)
     missing: dict[str, list[Cell]] = {}
@@ -169,11 +165,11 @@ def _stratum(
 def _run(suite: Path, row: RunRow, keys: Sequence[str], like: Mapping[str, float]) -> str:
     cell = row.cell
     tag = '<span class="tag">baseline</span>' if cell.baseline else ""
-    shown = [
+    cells = [
         fmt.quantity(_known(row.measurements.get(key)), METRICS[key].unit, like[key])
         for key in keys
     ]
-    values = "".join(f'<td class="n">{text(value)}</td>' for value in shown)
+    values = "".join(f'<td class="n">{text(value)}</td>' for value in cells)
     verdict = fmt.NONE if cell.baseline else badge(word_of(row))
     return (
         f'<tr><td>{verdict}</td><th scope="row">{text(cell.policy)}{tag}</th>'

@@ -38,7 +38,7 @@ def test_a_suite_in_lines(tmp_path):
     assert "PASS  smith  export_energy: reduction vs pi ≥ 10 % (95 % interval)  18." in text
     assert "smith vs pi" in text
     assert "smith: 0 safety violations in 20 h: rate < 1 in 6.6 h at 95 %" in text
-    worst = lines.index("Worst runs")
+    worst = lines.index("Runs to look at first")
     assert lines[worst + 1].startswith("  FAIL  two@no_mesh, late, seed ")
     assert lines[worst + 1].endswith("below pi: export_energy ≤ 2 kWh")
     assert lines[worst + 2].startswith(f"    {tmp_path}/runs/two@no_mesh/late-seed")
