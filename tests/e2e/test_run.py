@@ -511,7 +511,7 @@ def test_bad_network_is_found_before_anything_runs(scenario, tmp_path, capsys) -
     )
     result = check_report(str(scenario))
     assert result.ok
-    assert "cut" in what_fails(result.scenario)
+    assert "cut" in what_fails(result.found)
 
 
 def test_full_disk_at_the_reports_keeps_records_and_verdict(
