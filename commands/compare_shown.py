@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..evaluation.run_difference import Side
 
 _COLUMNS_SHOWN = 6
+_DIGITS = range(12, 18)
+"""Of a trace's values: as many as tell two apart."""
 
 
 @singledispatch
@@ -143,12 +145,14 @@ def _when(moment: Moment) -> str:
 
 
 def _what(difference: Difference) -> str:
-    values = (_value(value, difference.unit) for value in (difference.a, difference.b))
+    known = [value for value in (difference.a, difference.b) if value is not None]
+    digits = next((n for n in _DIGITS if len({f"{v:.{n}g}" for v in known}) > 1), _DIGITS[-1])
+    values = (_value(v, digits, difference.unit) for v in (difference.a, difference.b))
     return f"{difference.stream} {difference.column}: {', '.join(values)}"
 
 
-def _value(value: float | None, unit: str) -> str:
-    return "no row" if value is None else f"{value!r} {unit}".rstrip()
+def _value(value: float | None, digits: int, unit: str) -> str:
+    return "no row" if value is None else f"{value:.{digits}g} {unit}".rstrip()
 
 
 def _event(event: Mapping[str, Any]) -> str:
@@ -228,9 +232,12 @@ def _suite_metric_lines(found: SuiteComparison, policy: str) -> Iterator[str]:
             format_quantity(value, entry.unit)
             for value in (interval.estimate, interval.low, interval.high)
         )
-        ends = f"{low} … {high}" if math.isfinite(interval.low) else "n/a"
+        ends = f"{low} … {high}" if interval.known else "n/a"
         allowed = "" if metric.allowed is None else format_quantity(metric.allowed, entry.unit)
         mark = "  ←" if metric.regression else ""
         rows.append([entry.name, format_quantity(metric.before, entry.unit), apart, ends,
                      allowed + mark])  # fmt: skip
     yield from aligned(rows)
+    mine = [metric.interval for metric in found.metrics if metric.policy == policy]
+    why = {interval.reason for interval in mine if not interval.known}
+    yield from (f"  no interval: {reason}" for reason in sorted(why))

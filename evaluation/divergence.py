@@ -51,6 +51,7 @@ class Trace:
         sha256: identity of the files; None where it is not known.
         every: one row of so many is kept; if it is not each one, rows of another trace that are
             not here are not missed.
+        ends_us: when each stream ends, where that is not the time of its last row.
 
     """
 
@@ -59,6 +60,12 @@ class Trace:
     events: Sequence[Mapping[str, Any]] = ()
     sha256: str | None = None
     every: int = 1
+    ends_us: Mapping[str, int] = field(default_factory=dict)
+
+    def end_us(self, name: str) -> int:
+        """Return when a stream ends; `_NEVER` where rows are left out and it is not known."""
+        last = end_us(self.streams[name]) if self.every == 1 else _NEVER
+        return self.ends_us.get(name, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +155,7 @@ def find_divergence(a: Trace, b: Trace, tolerance: Tolerance = EXACT) -> Diverge
         one, other = a.streams[name], b.streams[name]
         only_a += [f"{name}:{column}" for column in one if column not in other]
         only_b += [f"{name}:{column}" for column in other if column not in one]
-        rows = _Rows(one, other, a.every > 1, b.every > 1)
+        rows = _Rows(one, other, (a.end_us(name), b.end_us(name)), a.every > 1, b.every > 1)
         notes += rows.notes
         here = [f for f in _differences(rank, one, other, rows, tolerance) if f is not None]
         found += here
@@ -165,7 +172,9 @@ def find_divergence(a: Trace, b: Trace, tolerance: Tolerance = EXACT) -> Diverge
 class _Rows:
     """Which rows of two streams belong together: those of one time."""
 
-    def __init__(self, a: Stream, b: Stream, thin_a: bool, thin_b: bool) -> None:
+    def __init__(
+        self, a: Stream, b: Stream, ends_us: tuple[int, int], thin_a: bool, thin_b: bool
+    ) -> None:
         times_a, times_b = a[TIME], b[TIME]
         self.all_a: Any = slice(None)
         self.all_b: Any = slice(None)
@@ -173,26 +182,26 @@ class _Rows:
         self.unmatched_us = _NEVER
         self.in_a = True
         self.notes: list[str] = []
+        until_us = min(ends_us)
+        if ends_us[0] != ends_us[1] and max(ends_us) != _NEVER:
+            said = f"{ends_us[0] / 1e6:g} s and {ends_us[1] / 1e6:g} s"
+            self.notes.append(f"{a.name} ends at {said}: compared up to {until_us / 1e6:g} s")
         if np.array_equal(times_a, times_b):
             return
         self.times, self.all_a, self.all_b = np.intersect1d(
             times_a, times_b, assume_unique=True, return_indices=True
         )
-        end_us = min(_last(times_a), _last(times_b))
-        if thin_a or thin_b:
-            end_us = _NEVER
-        elif _last(times_a) != _last(times_b):
-            ends = f"{_last(times_a) / 1e6:g} s and {_last(times_b) / 1e6:g} s"
-            self.notes.append(f"{a.name} ends at {ends}: compared up to {end_us / 1e6:g} s")
         for times, in_a, other_is_thin in ((times_a, True, thin_b), (times_b, False, thin_a)):
             if other_is_thin:
                 continue  # rows were left out there
-            lone = np.setdiff1d(times[times <= end_us], self.times, assume_unique=True)
+            lone = np.setdiff1d(times[times <= until_us], self.times, assume_unique=True)
             if len(lone) and int(lone[0]) < self.unmatched_us:
                 self.unmatched_us, self.in_a = int(lone[0]), in_a
 
 
-def _last(times: NDArray[np.int64]) -> int:
+def end_us(stream: Stream) -> int:
+    """Return when a stream's last row is, −1 for one without rows."""
+    times = stream[TIME]
     return int(times[-1]) if len(times) else -1
 
 

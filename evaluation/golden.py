@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from .divergence import Divergence, Tolerance, Trace, find_divergence, trace_of
+from .divergence import Divergence, Tolerance, Trace, end_us, find_divergence, trace_of
 from .files import RecordError, first_line, write_at_once
 from .identity import Identity, identity_of
 from .metrics import METRICS
@@ -39,7 +41,9 @@ class _Header(Model):
     schema_version: int = SCHEMA_VERSION
     identity: Identity
     every: int = Field(ge=1)
-    """One row of so many is kept, the last of each."""
+    """One row of so many is kept, the last of each, and the last of all."""
+    ends_us: dict[str, int] = Field(default_factory=dict)
+    """When each stream ends; a later run must end there too."""
     verdict: str | None
     measurements: dict[str, float | None]
     streams: tuple[str, ...]
@@ -97,11 +101,13 @@ def store_golden(
             if METRICS[key].source != "measured time"  # the machine's, not the run's
         },
         streams=tuple(record.streams),
+        ends_us={name: end_us(stream) for name, stream in record.streams.items()},
     )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".golden-", dir=folder) as new:
         for name, stream in record.streams.items():
-            columns = {column: values[every - 1 :: every] for column, values in stream.items()}
+            kept = _kept(stream.rows, every)
+            columns = {column: values[kept] for column, values in stream.items()}
             write_parquet(Path(new) / f"{name}.parquet", columns, stream.units)
         write_at_once(Path(new) / GOLDEN_FILE, json_text(header.model_dump(mode="json")) + "\n")
         for path in sorted(Path(new).iterdir()):
@@ -130,8 +136,15 @@ def read_golden(folder: Path) -> Golden:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RecordError(f"{path} is damaged: {first_line(error)}") from error
     streams = {name: open_parquet(name, folder / f"{name}.parquet") for name in header.streams}
-    trace = Trace(streams, header.identity.start_utc, every=header.every)
+    trace = Trace(streams, header.identity.start_utc, every=header.every, ends_us=header.ends_us)
     return Golden(folder, header.identity, header.verdict, header.measurements, trace)
+
+
+def _kept(rows: int, every: int) -> NDArray[np.int64]:
+    """Return which rows are kept: at least the last, so that even a thin trace holds one."""
+    numbers = np.arange(rows, dtype=np.int64)
+    kept: NDArray[np.int64] = numbers[(numbers % every == every - 1) | (numbers == rows - 1)]
+    return kept
 
 
 def hold_against(golden: Golden, record: Record, tolerance: Tolerance = MACHINES) -> Divergence:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .header import RecordHeader
@@ -14,7 +14,7 @@ _NOT_THE_EXPERIMENT = {
     *("policies", "baselines", "seeds", "limits", "decision_rule"),
 }
 _JUDGING = ("limits", "decision_rule")
-_KEYS_SHOWN = 4
+_NAMED = 4
 
 
 class Identity(Model):
@@ -69,8 +69,7 @@ def unlike(a: Identity, b: Identity, keys: tuple[str, ...] = ()) -> tuple[str, .
 def _unlike(a: Identity, b: Identity, keys: tuple[str, ...]) -> Iterator[str]:
     if a.experiment_sha256 != b.experiment_sha256:
         names = a.scenario if a.scenario == b.scenario else f"{a.scenario}, {b.scenario}"
-        more = f" and {len(keys) - _KEYS_SHOWN} more" if len(keys) > _KEYS_SHOWN else ""
-        shown = f": {', '.join(keys[:_KEYS_SHOWN])}{more}" if keys else ""
+        shown = f": {some_of(keys)}" if keys else ""
         yield f"scenario ({names}{shown})"
     if a.limits_sha256 != b.limits_sha256:
         yield "limits"
@@ -98,18 +97,28 @@ def _unlike(a: Identity, b: Identity, keys: tuple[str, ...]) -> Iterator[str]:
             yield f"{name} ({one}, {other})"
 
 
+def some_of(names: Sequence[str]) -> str:
+    """Return a few names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 def scenario_keys(a: RecordHeader, b: RecordHeader) -> tuple[str, ...]:
     """Return the keys in which the scenarios of two runs differ, such as ``plant.pv``."""
-    return tuple(_keys(_experiment(a.scenario), _experiment(b.scenario), ""))
+    return tuple(changed_keys(_experiment(a.scenario), _experiment(b.scenario)))
 
 
 def _experiment(scenario: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in scenario.items() if key not in _NOT_THE_EXPERIMENT}
 
 
-def _keys(a: Any, b: Any, path: str) -> Iterator[str]:
+def changed_keys(a: Any, b: Any, path: str = "") -> Iterator[str]:
+    """Yield where two contents of a file differ: ``clock.duration_s``, ``scenarios[0].name``."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in sorted(a.keys() | b.keys()):
-            yield from _keys(a.get(key), b.get(key), f"{path}.{key}" if path else str(key))
+            yield from changed_keys(a.get(key), b.get(key), f"{path}.{key}" if path else str(key))
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for index, (one, other) in enumerate(zip(a, b, strict=True)):
+            yield from changed_keys(one, other, f"{path}[{index}]")
     elif a != b:
         yield path

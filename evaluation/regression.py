@@ -3,7 +3,8 @@
 A verdict that got more severe always is one. A metric is one if it got worse, in the direction that
 `Metric.better` calls worse, by more than its tolerance: for two runs the difference itself, for
 suites the whole interval of the paired differences. Metrics without a direction may not move by
-more than their tolerance either way.
+more than their tolerance either way. A value that is no longer there cannot be held, and that is a
+regression too: else a run passes for no worse because it measures less.
 """
 
 from __future__ import annotations
@@ -136,9 +137,11 @@ class Change:
 
     @property
     def regression(self) -> bool:
-        """Whether it got worse by more than is tolerated."""
+        """Whether it got worse by more than is tolerated, or the value is gone."""
         if self.allowed is None or self.a is None:
             return False
+        if self.b is None:
+            return True
         return exceeds(self.worse_by, self.allowed, self.a)
 
 

@@ -59,7 +59,9 @@ class RunComparison:
         if got_worse(self.a.verdict, self.b.verdict):
             found.append(f"verdict: {self.a.verdict} became {self.b.verdict}")
         for change in self.changes:
-            if change.regression:
+            if change.regression and change.b is None:
+                found.append(f"{change.metric}: no value in B")
+            elif change.regression:
                 unit = METRICS[change.metric].unit
                 worse, allowed = (
                     format_quantity(value, unit) for value in (change.worse_by, change.allowed)

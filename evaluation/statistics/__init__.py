@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from .bootstrap import (
-    MIN_PAIRS,
     Interval,
-    Samples,
     improvement_interval,
     interquartile_mean_interval,
     mean_interval,
     reduction_interval,
     reductions,
+    shares,
 )
 from .events import MOST_SEEDS, further_seeds, upper_rate
+from .resampling import Samples, Values, pairs_needed
 
 __all__ = [
-    "MIN_PAIRS",
     "MOST_SEEDS",
     "Interval",
     "Samples",
+    "Values",
     "further_seeds",
     "improvement_interval",
     "interquartile_mean_interval",
     "mean_interval",
+    "pairs_needed",
     "reduction_interval",
     "reductions",
+    "shares",
     "upper_rate",
 ]

@@ -1,10 +1,15 @@
-"""Bootstrap intervals over paired seeds, stratified by scenario.
+"""Bootstrap intervals over paired seeds: a drawn seed brings all that happened on it.
 
-Resampling: within each stratum (scenario), as many seeds as it has are drawn with replacement, and
-a drawn seed brings its pair: policy and baseline met the same weather and the same faults. Efron
-and Tibshirani, An Introduction to the Bootstrap (1993), chapters 8 (paired, one sample a stratum)
-and 13 (percentile interval); stratified as in Agarwal et al., Deep Reinforcement Learning at the
-Edge of the Statistical Precipice (NeurIPS 2021).
+Resampling: as many seeds as there are are drawn with replacement, and a drawn seed brings its pair
+(policy and baseline met the same weather and the same faults) in *every* stratum (scenario and
+variant). A run's random numbers stem from its seed and the name of what draws (`sim.random`), not
+from the scenario: on one seed, scenarios of one date have the same household, those of one sky the
+same clouds too, and variants of a scenario share all of it. Strata drawn each by itself would pass for independent,
+and a scenario repeated would narrow the interval; drawn with their seed, a repeated one leaves it
+as it is. Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 8 (the unit drawn
+is the one that is independent) and 13 (percentile interval); a mean over scenarios that count
+alike, and its interquartile mean, as in Agarwal et al., Deep Reinforcement Learning at the Edge of
+the Statistical Precipice (NeurIPS 2021).
 
 The interval is the *expanded percentile interval* of Hesterberg, What Teachers Should Know About
 the Bootstrap (The American Statistician 69, 2015). The plain percentile interval of n
@@ -13,39 +18,35 @@ values is too narrow twice: the bootstrap's variance is that of n values about t
 due. With ten seeds it holds the truth in 90 of 100 cases instead of 95; BCa, which mends bias and
 skewness and neither of these, does no better. So the percentiles taken are not α/2 and 1 − α/2 but
 
-    tail = Φ(−w·t),   t = t quantile at 1 − α/2 of df degrees of freedom,
-    w = √(Σ c / Σ v),  c = v·n/(n − 1),   df = (Σ c)² / Σ (c²/(n − 1)),
+    tail = Φ(−t·√(n/(n − 1))),   t = t quantile at 1 − α/2 of n − 1 degrees of freedom,
 
-where v is the variance of a stratum's part of the statistic over the draws, n its pairs, and df
-Welch and Satterthwaite's. One stratum gives Hesterberg's w = √(n/(n − 1)) and df = n − 1.
+with n the number of seeds; where pairs are lacking, the fewest that a stratum has.
 
-Draws come from generators of their own, seeded by the stratum's key and its number of pairs alone:
-every policy and metric sees the same draws, rows may come in any order, and equal data gives equal
-intervals. Results have twelve significant digits, so that the order in which a machine adds does
-not show.
+Draws come from a generator of their own, seeded by the number of seeds alone: every policy, metric
+and scenario sees the same draws, rows may come in any order, and equal data gives equal intervals.
+Results have twelve significant digits, so that the order in which a machine adds does not show.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Values: TypeAlias = NDArray[np.float64]
-#: By stratum, one value a pair, in the order of seeds.
-Samples: TypeAlias = Mapping[str, Values]
+from .resampling import (
+    FEWEST,
+    Data,
+    Samples,
+    Values,
+    data_of,
+    pairs_needed,
+    pairs_of,
+    tail_of,
+    widening,
+)  # fmt: skip
 
-#: Fewest pairs in a stratum that say anything about its spread.
-MIN_PAIRS: Final = 3
-DRAWS: Final = 10_000
-_SEED: Final = "wattbench bootstrap 1"
 _DIGITS: Final = 12
 _NOTHING: Final = 1e-12
 """Spread that is none, relative to the values."""
@@ -84,11 +85,10 @@ class Interval:
 
 def mean_interval(samples: Samples, level: float = 0.95) -> Interval:
     """Return the mean over the strata of each stratum's mean, with its interval."""
-    estimates = {key: float(np.mean(values)) for key, values in samples.items() if len(values)}
-    draws = {
-        key: samples[key] @ _counts(key, samples[key]) / len(samples[key]) for key in estimates
-    }
-    return _of_strata(samples, estimates, draws, level)
+    data = data_of(samples)
+    with np.errstate(invalid="ignore"):
+        means = _filled(data.table) @ data.counts / data.seen
+    return _of_strata(data, means, level)
 
 
 def reduction_interval(policy: Samples, baseline: Samples, level: float = 0.95) -> Interval:
@@ -97,20 +97,37 @@ def reduction_interval(policy: Samples, baseline: Samples, level: float = 0.95) 
     In each stratum (ΣB − Σx)/|ΣB| over its pairs, which for positive values is 1 − Σx/ΣB; then the
     mean over the strata. The ratio of sums is what a site gains over many days: the mean of the
     pairs' own ratios would give a day with next to no export the weight of a full one. Strata count
-    alike, so that a large site does not decide for the others. Both sums 0: 0. Only the baseline's
-    0: −∞ for a policy above it, ∞ for one below, as for single draws.
+    alike, so that a large site does not decide for the others. Only the baseline's sum 0: −∞ for a
+    policy above it, ∞ for one below, as for single draws.
+
+    Pairs in which both are 0 have no share and are left out, and with them strata that have no
+    other (`shares`): a night without export would else stand for a reduction of 0, and dilute what
+    the other scenarios show. If nothing is left, there is no estimate.
 
     The statistic and `compare.reduction` of the sums are the same.
     """
-    estimates, draws = {}, {}
+    own, other = shares(policy, baseline)
+    data = data_of(own)
+    if not data.keys and any(pairs_of(values) for values in policy.values()):
+        return _without(data, level, "both are 0 in every pair, of which there is no share")
+    reference = data_of(other)
+    found = reductions(
+        _filled(data.table) @ data.counts, _filled(reference.table) @ reference.counts
+    )
+    interval = _of_strata(data, found, level)
+    if interval.reason and sum(data.pairs) < sum(map(pairs_of, policy.values())):
+        return replace(interval, reason=f"{interval.reason}, without those where both are 0")
+    return interval
+
+
+def shares(policy: Samples, baseline: Samples) -> tuple[Samples, Samples]:
+    """Return the samples without the pairs of which there is no share, as both values are 0."""
+    own, other = {}, {}
     for key, values in policy.items():
-        if not len(values):
-            continue
-        reference, counts = baseline[key], _counts(key, values)
-        found = reductions(np.atleast_1d(values.sum()), np.atleast_1d(reference.sum()))
-        estimates[key] = float(found[0])
-        draws[key] = reductions(values @ counts, reference @ counts)
-    return _of_strata(policy, estimates, draws, level)
+        nothing = (values == 0) & (baseline[key] == 0) | np.isnan(values + baseline[key])
+        own[key] = np.where(nothing, math.nan, values)
+        other[key] = np.where(nothing, math.nan, baseline[key])
+    return own, other
 
 
 def improvement_interval(policy: Samples, baseline: Samples, level: float = 0.95) -> Interval:
@@ -121,45 +138,36 @@ def improvement_interval(policy: Samples, baseline: Samples, level: float = 0.95
     met the same seed, so only the runs of a pair are compared.
 
     Where every pair agrees, no draw differs from another, and the interval would be a point that
-    says more than n pairs can show. Its open end is then that of the exact binomial interval
-    (Clopper and Pearson 1934): (α/2)^(1/N), with N = strata · fewest pairs of one, which holds
-    whatever the strata's own probabilities, since Π p ≤ (mean p)^strata.
+    says more than n seeds can show. Its open end is then that of the exact binomial interval
+    (Clopper and Pearson 1934): (α/2)^(1/n), with n the fewest pairs of a stratum. It holds however
+    the strata depend on one another: all of them agree on a seed with a chance of at most the
+    smallest p, which is at most their mean.
     """
-    wins = {
-        key: (values < baseline[key]) + 0.5 * (values == baseline[key])
-        for key, values in policy.items()
-    }
+    wins = {}
+    for key, values in policy.items():
+        share = (values < baseline[key]) + 0.5 * (values == baseline[key])
+        wins[key] = np.where(np.isnan(values) | np.isnan(baseline[key]), math.nan, share)
     found = mean_interval(wins, level)
-    if not found.known or found.estimate not in {0.0, 1.0}:
+    fewest = min((pairs_of(values) for values in wins.values() if pairs_of(values)), default=0)
+    if found.estimate not in {0.0, 1.0} or fewest < FEWEST:
         return found
-    trials = found.strata * min(len(values) for values in wins.values() if len(values))
-    end = ((1 - level) / 2) ** (1 / trials)
+    end = ((1 - level) / 2) ** (1 / fewest)
     low, high = (end, 1.0) if found.estimate == 1 else (0.0, 1 - end)
-    return _rounded(found, low, high)
+    return _rounded(replace(found, standard_error=0.0, reason=""), low, high)
 
 
 def interquartile_mean_interval(samples: Samples, level: float = 0.95) -> Interval:
     """Return the mean of the middle half of all values, with its interval.
 
-    IQM = mean of the sorted values without the ⌊N/4⌋ lowest and highest of all N, pooled over the
-    strata: the 25 % trimmed mean, Agarwal et al. (2021). One hopeless or one lucky run
+    IQM = mean of the sorted values without the lowest and the highest quarter of all N, pooled over
+    the strata; a value at a quartile counts in part, so that repeated values change nothing. The
+    25 % trimmed mean, Agarwal et al. (2021). One hopeless or one lucky run
     does not move it as it moves the mean, and it uses more of the data than the median. A value of
-    −∞ (worse than a baseline of 0) is the lowest; NaN takes the whole estimate.
+    −∞ (worse than a baseline of 0) is the lowest.
     """
-    kept = {key: values for key, values in samples.items() if len(values)}
-    total = sum(len(values) for values in kept.values())
-    if not total:
-        return _without(kept, math.nan, level, "there is no pair")
-    values = np.concatenate(list(kept.values()))
-    order = np.argsort(values, kind="stable")
-    counts = np.concatenate([_drawn(key, len(v)) for key, v in kept.items()])[order]
-    once = np.ones((total, 1), dtype=np.int16)
-    estimate = float(_interquartile(values[order], once)[0])
-    draws = _interquartile(values[order], counts)
-    freedom = total - len(kept)
-    spread = sum(len(v) ** 2 / max(len(v) - 1, 1) for v in kept.values()) / total
-    varying = [len(v) for v in kept.values() if v.min() < v.max()]
-    return _interval(kept, estimate, draws, level, math.sqrt(spread), freedom, varying)
+    data = data_of(samples)
+    with np.errstate(invalid="ignore"):
+        return _interval(data, _interquartile(data.table, data.counts), level)
 
 
 def reductions(values: Values, reference: Values) -> Values:
@@ -170,127 +178,73 @@ def reductions(values: Values, reference: Values) -> Values:
     return found
 
 
-def _interquartile(values: Values, counts: NDArray[np.int16]) -> Values:
-    """Return the 25 % trimmed means of sorted values, each taken ``counts[:, draw]`` times.
+def _interquartile(table: Values, counts: Values) -> Values:
+    """Return the 25 % trimmed means of all values of a table, seed k taken ``counts[k]`` times.
 
     Row by row: arrays of one row stay in the processor's cache.
     """
-    total = int(counts[:, 0].sum())
-    cut = total // 4
-    upto = np.zeros(counts.shape[1], dtype=np.int32)
-    before = np.full_like(upto, cut)
-    sums = np.zeros(counts.shape[1])
-    for value, count in zip(values, counts, strict=True):
-        upto += count
+    strata, seeds = np.nonzero(~np.isnan(table))
+    order = np.argsort(table[strata, seeds], kind="stable")
+    sorted_values, seeds = table[strata, seeds][order], seeds[order]
+    total = np.bincount(seeds, minlength=table.shape[1]).astype(np.float64) @ counts
+    cut = total / 4
+    upto, before = np.zeros_like(total), cut
+    sums = np.zeros_like(total)
+    for value, seed in zip(sorted_values, seeds, strict=True):
+        upto += counts[seed]
         taken = np.clip(upto, cut, total - cut)
         if math.isfinite(value):
             sums += value * (taken - before)
         else:
-            sums[taken > before] = value
+            sums[taken > before] += value
         before = taken
     return sums / (total - 2 * cut)
 
 
-@functools.lru_cache(maxsize=64)
-def _drawn(key: str, pairs: int) -> NDArray[np.int16]:
-    """Return how often each pair of a stratum is in each draw: `[pairs, DRAWS]`."""
-    digest = hashlib.sha256(f"{_SEED}\0{key}\0{pairs}".encode()).digest()
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
-    chosen = generator.integers(0, pairs, size=(DRAWS, pairs))
-    flat = chosen + pairs * np.arange(DRAWS)[:, None]
-    counts = np.bincount(flat.ravel(), minlength=DRAWS * pairs).reshape(DRAWS, pairs)
-    return np.ascontiguousarray(counts.T.astype(np.int16))
+def _filled(table: Values) -> Values:
+    return np.where(np.isnan(table), 0.0, table)
 
 
-def _counts(key: str, values: Values) -> Values:
-    return _drawn(key, len(values)).astype(np.float64)
-
-
-def _of_strata(
-    samples: Samples, estimates: Mapping[str, float], draws: Mapping[str, Values], level: float
-) -> Interval:
-    """Return the interval of a mean over strata."""
-    kept = {key: samples[key] for key in estimates}
-    if not kept:
-        return _without(kept, math.nan, level, "there is no pair")
-    estimate = sum(estimates.values()) / len(estimates)
+def _of_strata(data: Data, found: Values, level: float) -> Interval:
+    """Return the interval of the mean over the strata, of those that a draw has seen."""
+    seen = data.seen > 0
     with np.errstate(invalid="ignore"):
-        total: Values = np.sum(list(draws.values()), axis=0) / len(draws)
-        parts = [float(np.var(draw)) for draw in draws.values()]
-    pairs = [len(values) for values in kept.values()]
-    widening, freedom = _small_sample(pairs, parts)
-    varying = [count for count, part in zip(pairs, parts, strict=True) if part != 0]
-    return _interval(kept, estimate, total, level, widening, freedom, varying)
+        total = np.where(seen, found, 0.0).sum(axis=0) / seen.sum(axis=0)
+    return _interval(data, total, level)
 
 
-def _small_sample(pairs: Sequence[int], variances: Sequence[float]) -> tuple[float, float]:
-    """Return w and df (see the module); the most cautious ones where a variance is unknown."""
-    freedom = np.maximum(np.array(pairs, dtype=float) - 1, 1)
-    drawn = np.array(variances)
-    mended = drawn * (freedom + 1) / freedom
-    if not np.isfinite(mended).all() or not mended.sum() > 0:
-        fewest = float(freedom.min())
-        return math.sqrt((fewest + 1) / fewest), fewest
-    welch = mended.sum() ** 2 / np.sum(mended**2 / freedom)
-    return math.sqrt(mended.sum() / drawn.sum()), float(welch)
-
-
-def _interval(
-    samples: Samples,
-    estimate: float,
-    draws: Values,
-    level: float,
-    widening: float,
-    freedom: float,
-    varying: Sequence[int],
-) -> Interval:
-    """Return the interval; ``varying`` are the pairs of the strata in which pairs differ."""
-    if math.isnan(estimate) or np.isnan(draws).any():
-        return _without(samples, estimate, level, "shares of ∞ and −∞ have no mean")
-    fewest = min(samples, key=lambda key: len(samples[key]))
-    if len(samples[fewest]) < MIN_PAIRS:
-        why = f"{fewest} has {len(samples[fewest])} pairs, fewer than {MIN_PAIRS}"
-        return _without(samples, estimate, level, why)
+def _interval(data: Data, found: Values, level: float) -> Interval:
+    """Return the interval of a statistic, given of the data first and then of every draw."""
+    if not data.keys:
+        return _without(data, level, "there is no pair")
+    estimate, draws = float(found[0]), found[1:]
+    if np.isnan(found).any():
+        return _without(data, level, "shares of ∞ and −∞ have no mean", estimate)
+    fewest, needed = min(data.pairs), pairs_needed(level)
+    if fewest < needed:
+        least = data.keys[data.pairs.index(fewest)]
+        where = f" in {least}" if fewest < max(data.pairs) else ""
+        why = f"an interval at {100 * level:g} % needs {needed} seeds, there are {fewest}{where}"
+        return _without(data, level, why, estimate)
     finite = bool(np.isfinite(draws).all())
-    error = float(np.std(draws)) * widening if finite else math.inf
-    bare = Interval(
-        estimate, estimate, estimate, level, sum(map(len, samples.values())), len(samples), error
-    )
+    error = float(np.std(draws)) * widening(fewest) if finite else math.inf
+    bare = _bare(data, level, estimate, error)
     if finite and np.ptp(draws) <= _NOTHING * max(abs(estimate), float(np.abs(draws).max())):
         return _rounded(bare, estimate, estimate)  # no pair differs from another
-    tail = _tail(level, widening, freedom)
-    if tail < max(1 / DRAWS, _rarest(varying)):
-        why = f"{bare.pairs} pairs are too few for an interval at {100 * level:g} %"
-        return _without(samples, estimate, level, why)
+    tail = tail_of(level, fewest)
     low = float(np.quantile(draws, tail, method="lower"))
     high = float(np.quantile(draws, 1 - tail, method="higher"))
     return _rounded(bare, low, high)
 
 
-def _tail(level: float, widening: float, freedom: float) -> float:
-    from scipy.special import stdtrit  # late: it takes long to import
-
-    quantile = float(stdtrit(freedom, (1 + level) / 2))
-    return NormalDist().cdf(-widening * quantile)
+def _bare(data: Data, level: float, estimate: float, error: float, reason: str = "") -> Interval:
+    pairs = sum(data.pairs)
+    return Interval(estimate, math.nan, math.nan, level, pairs, len(data.keys), error, reason)
 
 
-def _rarest(pairs: Sequence[int]) -> float:
-    """Return how probable the most extreme draw is: one and the same pair, n times a stratum.
-
-    Percentiles beyond it are those of no draw, and the interval would stop at the extremes that
-    were seen: one stratum needs five pairs for 95 %.
-    """
-    return math.exp(-sum(count * math.log(count) for count in pairs))
-
-
-def _without(samples: Samples, estimate: float, level: float, reason: str) -> Interval:
-    pairs = sum(len(values) for values in samples.values())
-    nothing = math.nan
-    return _rounded(
-        Interval(estimate, nothing, nothing, level, pairs, len(samples), nothing, reason),
-        nothing,
-        nothing,
-    )
+def _without(data: Data, level: float, reason: str, estimate: float = math.nan) -> Interval:
+    bare = _bare(data, level, estimate, math.nan, reason)
+    return _rounded(bare, math.nan, math.nan)
 
 
 def _rounded(interval: Interval, low: float, high: float) -> Interval:

@@ -11,14 +11,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..files import RecordError
+from ..identity import changed_keys, some_of
 from ..metrics import METRICS, Metric
 from ..regression import Allowances, exceeds, got_worse, worsening
-from ..statistics import Interval, mean_interval
+from ..statistics import Interval, Values, mean_interval
 from ..units import format_quantity
 from .results import Cell, RunRow, SuiteIdentity, read_identity, read_rows
 
@@ -49,10 +50,12 @@ class MetricChange:
         policy: its label; in brackets for a baseline.
         metric: its id.
         before: mean of A's values over the scenarios.
-        interval: mean of the differences B − A, with its interval; without one where the pairs are
-            too few, and then the mean itself is held. Runs that were not completed in both suites
-            are left out, for they measured less; their verdicts tell.
+        interval: mean of the differences B − A, with its interval; without one where the seeds are
+            too few. Runs that were not completed in both suites are left out, for they measured
+            less; their verdicts tell.
         allowed: by how much it may get worse; None where the metric is not held.
+        by_seed: differences on each seed, mean over the scenarios.
+        gone: completed pairs in which A has a value and B has none.
 
     """
 
@@ -61,21 +64,29 @@ class MetricChange:
     before: float
     interval: Interval
     allowed: float | None
+    by_seed: tuple[float, ...] = ()
+    gone: int = 0
 
     @property
     def worse_by(self) -> float:
-        """How much worse it got at least: the better end of the interval; NaN without data."""
+        """How much worse it got at least: the better end of the interval; NaN without data.
+
+        Without an interval that of the best seed: what every seed shows is no chance of one run.
+        """
         entry, interval = METRICS[self.metric], self.interval
-        if math.isnan(interval.low) or math.isnan(interval.high):
-            return worsening(entry, interval.estimate)
-        if entry.better is None and interval.low <= 0 <= interval.high:
+        ends = (interval.low, interval.high) if interval.known else self.by_seed
+        if not ends:
+            return math.nan
+        if entry.better is None and min(ends) <= 0 <= max(ends):
             return 0.0
-        return min(worsening(entry, interval.low), worsening(entry, interval.high))
+        return min(worsening(entry, end) for end in ends)
 
     @property
     def regression(self) -> bool:
-        """Whether all of the interval lies on the worse side, beyond what is tolerated."""
-        return self.allowed is not None and exceeds(self.worse_by, self.allowed, self.before)
+        """Whether it is shown to be worse by more than is tolerated, or values are gone."""
+        if self.allowed is None:
+            return False
+        return self.gone > 0 or exceeds(self.worse_by, self.allowed, self.before)
 
 
 @dataclass(frozen=True)
@@ -124,12 +135,14 @@ class SuiteComparison:
                     f"{verdict.a} became {verdict.b}"
                 )
         for metric in self.metrics:
-            if metric.regression:
+            if metric.regression and metric.gone:
+                runs = f"{metric.gone} run{'s' if metric.gone > 1 else ''}"
+                yield f"{metric.policy}, {metric.metric}: no value in B in {runs} that had one"
+            elif metric.regression:
                 unit = METRICS[metric.metric].unit
                 worse = format_quantity(metric.worse_by, unit)
                 allowed = format_quantity(metric.allowed, unit)
-                known = metric.interval.known
-                at_least = "by at least" if known else "in the mean by"
+                at_least = "by at least" if metric.interval.known else "on every seed, by at least"
                 yield (
                     f"{metric.policy}, {metric.metric}: worse {at_least} {worse}, "
                     f"allowed: {allowed}"
@@ -185,7 +198,7 @@ def _unlike(a: SuiteIdentity, b: SuiteIdentity) -> Iterator[str]:
     if a.name != b.name:
         yield f"name ({a.name}, {b.name})"
     if a.suite_hash != b.suite_hash:
-        yield "the suite or files that it names"
+        yield from _unlike_content(a.suite, b.suite)
     if a.wattbench_version != b.wattbench_version:
         yield f"wattbench ({a.wattbench_version}, {b.wattbench_version})"
     if a.git_revision != b.git_revision:
@@ -194,6 +207,29 @@ def _unlike(a: SuiteIdentity, b: SuiteIdentity) -> Iterator[str]:
         one, other = a.packages.get(name, "none"), b.packages.get(name, "none")
         if one != other:
             yield f"{name} ({one}, {other})"
+
+
+def _unlike_content(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys in which two suites differ; where none does, scenarios whose files do."""
+    one, other = ({k: v for k, v in suite.items() if k != "strata"} for suite in (a, b))
+    keys = list(changed_keys(one, other))
+    before, after = _hashes(a), _hashes(b)
+    changed = [key for key in before if key in after and before[key] != after[key]]
+    if keys:
+        yield f"suite ({some_of(keys)})"
+    elif changed:
+        yield f"files of the scenarios ({some_of(changed)})"
+    else:
+        yield "the suite or files that it names"
+
+
+def _hashes(suite: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hash of what each scenario is, in each variant."""
+    found = {}
+    for each in suite.get("strata") or ():
+        name = f"{each['scenario']}@{each['variant']}" if each["variant"] else each["scenario"]
+        found[name] = str(each["hash"])
+    return found
 
 
 def _metrics(pairs: _Pairs, allowances: Allowances) -> Iterator[MetricChange]:
@@ -212,23 +248,34 @@ def _metrics(pairs: _Pairs, allowances: Allowances) -> Iterator[MetricChange]:
 def _metric(
     policy: str, entry: Metric, pairs: _Pairs, allowances: Allowances
 ) -> MetricChange | None:
-    """Return how a metric changed; None if no pair has it on both sides."""
-    before: dict[str, list[float]] = {}
-    apart: dict[str, list[float]] = {}
+    """Return how a metric changed; None if A has no value of it."""
+    seeds = {seed: k for k, seed in enumerate(sorted({one.cell.seed for one, _ in pairs}))}
+    before: dict[str, Values] = {}
+    apart: dict[str, Values] = {}
+    gone = 0
     for one, other in pairs:
         if not one.status == other.status == "completed":
             continue
         x, y = _value(one.measurements, entry.id), _value(other.measurements, entry.id)
-        if x is not None and y is not None:
-            before.setdefault(one.cell.stratum, []).append(x)
-            apart.setdefault(one.cell.stratum, []).append(y - x)
-    if not apart:
+        if x is None:
+            continue
+        for table, value in ((before, x), (apart, math.nan if y is None else y - x)):
+            row = table.setdefault(one.cell.stratum, np.full(len(seeds), math.nan))
+            row[seeds[one.cell.seed]] = value
+        gone += y is None
+    if not before:
         return None
-    mean = float(np.mean([np.mean(values) for values in before.values()]))
-    interval = mean_interval({key: np.array(values) for key, values in apart.items()})
+    mean = float(np.mean([np.nanmean(values) for values in before.values()]))
     allowance = allowances.get(entry.id)
     allowed = None if allowance is None else allowance.of(mean)
-    return MetricChange(policy, entry.id, mean, interval, allowed)
+    by_seed = _by_seed(np.stack(list(apart.values())))
+    return MetricChange(policy, entry.id, mean, mean_interval(apart), allowed, by_seed, gone)
+
+
+def _by_seed(apart: Values) -> tuple[float, ...]:
+    """Return each seed's mean over the scenarios, `apart` being `[scenarios, seeds]`."""
+    columns = (column[~np.isnan(column)] for column in apart.T)
+    return tuple(float(np.mean(column)) for column in columns if len(column))
 
 
 def _value(measurements: Mapping[str, float | None], key: str) -> float | None:

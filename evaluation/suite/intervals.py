@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from ..metrics import METRICS
 from ..statistics import (
-    MIN_PAIRS,
     MOST_SEEDS,
     Interval,
     further_seeds,
@@ -18,6 +19,7 @@ from ..statistics import (
     mean_interval,
     reduction_interval,
     reductions,
+    shares,
     upper_rate,
 )
 from ..verdict import Verdict
@@ -47,16 +49,19 @@ def judge_interval_limit(
 ) -> IntervalLimitResult:
     """Hold the interval of a policy's runs against a limit.
 
-    ERROR where there is nothing to compare; INCONCLUSIVE where a scenario has fewer than
-    `MIN_PAIRS` pairs or the interval straddles the bound. What would be a PASS is INCONCLUSIVE too
-    where pairs are left out: the runs that are lacking may be the bad ones.
+    ERROR where there is nothing to compare; INCONCLUSIVE where a scenario has fewer pairs than
+    `pairs_needed`, or the interval straddles the bound. What would be a PASS is INCONCLUSIVE too
+    where pairs are left out: the runs that are lacking may be the bad ones. Scenarios in which
+    policy and baseline are 0 throughout have no share and do not enter one, and where all are so,
+    every bound on a share is kept, as 0 keeps every share of 0 in a single run.
     """
     if limit.vs is None:
         data = runs.values(policy, limit.metric)
     else:
         data = runs.paired(policy, limit.vs, limit.metric)
     interval = _interval(limit, data)
-    verdict, reason = _verdict(limit, data, interval)
+    verdict, why = _verdict(limit, data, interval)
+    reason = "; ".join(filter(None, (why, _idle(limit, data))))
     more = None
     if verdict is Verdict.INCONCLUSIVE and math.isfinite(interval.estimate):
         more = further_seeds(interval, limit.value)
@@ -84,13 +89,14 @@ def _verdict(limit: IntervalLimitConfig, data: Paired, interval: Interval) -> tu
     if not data.pairs:
         lack = f"; {data.valueless} have no value" if data.valueless else ""
         return Verdict.ERROR, f"there is no completed {_word(limit)}{lack}"
+    if data.without_pairs:
+        return Verdict.INCONCLUSIVE, f"no completed {_word(limit)} in {_named(data.without_pairs)}"
+    if limit.of_ratio and not interval.strata:
+        return _of_nothing(limit, data, interval)
     if math.isnan(interval.estimate):
         return Verdict.ERROR, interval.reason
-    few = [key for key, values in data.policy.items() if len(values) < MIN_PAIRS]
-    if few:
-        return Verdict.INCONCLUSIVE, f"fewer than {MIN_PAIRS} {_word(limit)}s in {_named(few)}"
     if not interval.known:
-        return Verdict.INCONCLUSIVE, interval.reason
+        return Verdict.INCONCLUSIVE, _no_share(limit, interval) or interval.reason
     bound, low, high = limit.value, interval.low, interval.high
     if limit.upper:
         bound, low, high = -bound, -high, -low
@@ -99,9 +105,34 @@ def _verdict(limit: IntervalLimitConfig, data: Paired, interval: Interval) -> tu
     if low < bound:
         return Verdict.INCONCLUSIVE, _no_share(limit, interval) or _straddles(interval, limit.value)
     if data.left_out:
-        lack = f"{data.left_out} of {data.left_out + data.pairs} {_word(limit)}s are left out"
-        return Verdict.INCONCLUSIVE, f"{lack}: {_why_left_out(data)}"
+        return Verdict.INCONCLUSIVE, _left_out(limit, data)
     return Verdict.PASS, ""
+
+
+def _of_nothing(
+    limit: IntervalLimitConfig, data: Paired, interval: Interval
+) -> tuple[Verdict, str]:
+    """Judge a share of a baseline where policy and baseline are 0 in every pair."""
+    differences = mean_interval(data.differences, limit.level)
+    if not differences.known:
+        return Verdict.INCONCLUSIVE, differences.reason
+    if data.left_out:
+        return Verdict.INCONCLUSIVE, _left_out(limit, data)
+    return Verdict.PASS, f"{interval.reason}: 0 keeps every bound on one"
+
+
+def _idle(limit: IntervalLimitConfig, data: Paired) -> str:
+    """Say which scenarios do not enter a share; empty if all do, or the limit is on none."""
+    if not limit.of_ratio:
+        return ""
+    own, _ = shares(data.policy, data.baseline)
+    idle = [key for key, values in own.items() if np.isnan(values).all()]
+    return f"left out, as both are 0 there: {_named(idle)}" if 0 < len(idle) < len(own) else ""
+
+
+def _left_out(limit: IntervalLimitConfig, data: Paired) -> str:
+    lack = f"{data.left_out} of {data.left_out + data.pairs} {_word(limit)}s are left out"
+    return f"{lack}: {_why_left_out(data)}"
 
 
 def _no_share(limit: IntervalLimitConfig, interval: Interval) -> str:
@@ -153,9 +184,11 @@ def comparisons(runs: SuiteRuns) -> Iterator[Comparison]:
 
 
 def _comparison(policy: str, baseline: str, metric: str, data: Paired) -> Comparison:
-    own = {key: values for key, values in data.policy.items() if len(values)}
+    lacking = set(data.without_pairs)
+    own = {key: values for key, values in data.policy.items() if key not in lacking}
     other = {key: data.baseline[key] for key in own}
-    each = {key: reductions(values, other[key]) for key, values in own.items()}
+    active, reference = shares(own, other)
+    each = {key: reductions(values, reference[key]) for key, values in active.items()}
     return Comparison(
         policy,
         baseline,
@@ -169,23 +202,32 @@ def _comparison(policy: str, baseline: str, metric: str, data: Paired) -> Compar
 
 
 def rates(runs: SuiteRuns) -> Iterator[Rate]:
-    """Yield, for every judged policy, how often what must not happen did, over completed runs."""
+    """Yield, for every judged policy, how often what must not happen did, over completed runs.
+
+    Runs that are copies of one another, as their traces are equal byte for byte, count once: a
+    scenario that is repeated under another name, or that no seed changes, adds no time. The time of
+    variants counts, though they share the weather of a seed.
+    """
     for policy in runs.policies:
         rows = [row for row in runs.of_policy(policy) if row.status == "completed"]
         for metric in EVENTS:
-            known = [(row.measurements.get(metric), row.duration_s) for row in rows]
-            counted = [(n, s) for n, s in known if n is not None and math.isfinite(n)]
-            hours = sum(s for _, s in counted) / 3600
+            known = [(row, row.measurements.get(metric)) for row in rows]
+            counted = [(row, n) for row, n in known if n is not None and math.isfinite(n)]
+            once = {row.trace_sha256 or row.cell.folder: (n, row.duration_s) for row, n in counted}
+            hours = sum(s for _, s in once.values()) / 3600
             if hours > 0:
-                yield _rate(policy, metric, sum(n for n, _ in counted), hours)
+                copies = len(counted) - len(once)
+                yield _rate(policy, metric, sum(n for n, _ in once.values()), hours, copies)
 
 
-def _rate(policy: str, metric: str, events: float, hours: float) -> Rate:
+def _rate(policy: str, metric: str, events: float, hours: float, copies: int) -> Rate:
     upper_per_h = upper_rate(events, hours)
     name = METRICS[metric].name.replace("_", " ")
     text = f"{events:g} {name} in {hours:.4g} h: rate < {_per_hour(upper_per_h)} at 95 %"
     if events > 0:
         text += ", if each is an event of its own"
+    if copies:
+        text += f"; {copies} runs that repeat another byte for byte are not counted"
     return Rate(policy, metric, events, hours, upper_per_h, text)
 
 

@@ -15,7 +15,7 @@ from .results import Cell, RunRow, SuiteIdentity
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A policy against a baseline in one metric, over paired seeds, stratified by scenario.
+    """A policy against a baseline in one metric, over paired seeds; scenarios count alike.
 
     Attributes:
         policy: the policy's label.
@@ -57,7 +57,7 @@ class IntervalLimitResult:
         upper: whether the bound is an upper one.
         verdict: PASS if the whole interval keeps the bound, FAIL if none of it does, else
             INCONCLUSIVE; ERROR where there is nothing to compare.
-        reason: why, where it is neither PASS nor FAIL.
+        reason: why, where it is neither PASS nor FAIL; else what did not enter, if anything.
         further_seeds: how many more seeds a scenario would probably settle it, 1001 for more than
             1000; None if settled or not to be settled by seeds.
 
@@ -86,7 +86,7 @@ class Rate:
     Attributes:
         policy: the policy's label.
         metric: id of a metric that counts.
-        events: how many, in all runs.
+        events: how many, in all runs; those with equal traces count once.
         hours: simulated time of these runs.
         upper_per_h: upper end of the one-sided 95 % interval of the rate; 3 / hours for none.
         text: one line for people.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,9 @@ class Paired:
     """Values of a policy and of a baseline, seed by seed.
 
     Attributes:
-        policy: by stratum, the policy's values in the order of seeds; empty where no pair is.
-        baseline: the baseline's on the same seeds; empty without a baseline.
+        policy: by stratum, the policy's values on all seeds of the suite, in order; NaN where
+            there is no pair.
+        baseline: the baseline's on the same seeds; the policy's own without a baseline.
         unfinished: planned pairs that are not in it: a run is missing or did not complete.
         valueless: pairs of completed runs that are not in it: a run has no value of the metric.
         unplanned: strata in which the baseline is not planned.
@@ -39,7 +40,12 @@ class Paired:
     @property
     def pairs(self) -> int:
         """Pairs in it."""
-        return sum(len(values) for values in self.policy.values())
+        return sum(int(np.count_nonzero(~np.isnan(v))) for v in self.policy.values())
+
+    @property
+    def without_pairs(self) -> tuple[str, ...]:
+        """Strata that have none."""
+        return tuple(key for key, values in self.policy.items() if np.isnan(values).all())
 
     @property
     def differences(self) -> Samples:
@@ -98,12 +104,15 @@ class SuiteRuns:
         return self._pair(policy, metric, baseline)
 
     def _pair(self, policy: str, metric: str, baseline: str | None) -> Paired:
-        own: dict[str, list[float]] = {}
-        other: dict[str, list[float]] = {}
+        planned = self._seeds[policy]
+        order = {
+            seed: k for k, seed in enumerate(sorted({s for of in planned.values() for s in of}))
+        }
+        own = {stratum: np.full(len(order), math.nan) for stratum in planned}
+        other = {stratum: np.full(len(order), math.nan) for stratum in planned}
         unfinished = valueless = 0
         unplanned = []
-        for stratum, seeds in self._seeds[policy].items():
-            mine, reference = own.setdefault(stratum, []), other.setdefault(stratum, [])
+        for stratum, seeds in planned.items():
             beside = None if baseline is None else self._baseline(baseline, stratum)
             if baseline is not None and beside is None:
                 unplanned.append(stratum)
@@ -118,19 +127,15 @@ class SuiteRuns:
                 elif any(not math.isfinite(value) for value in found if value is not None):
                     valueless += 1
                 else:
-                    mine.append(found[0] or 0.0)
-                    reference.append(found[-1] or 0.0)
-        return Paired(_samples(own), _samples(other), unfinished, valueless, tuple(unplanned))
+                    own[stratum][order[seed]] = found[0]
+                    other[stratum][order[seed]] = found[-1]
+        return Paired(own, other, unfinished, valueless, tuple(unplanned))
 
     def _baseline(self, label: str, stratum: str) -> tuple[bool, str] | None:
         """Return where a baseline's runs of a stratum are found; None if none is planned."""
         if stratum in self._planned_baselines.get(label, {}):
             return True, label
         return (False, label) if stratum in self._seeds.get(label, {}) else None
-
-
-def _samples(values: Mapping[str, Sequence[float]]) -> Samples:
-    return {key: np.array(found, dtype=np.float64) for key, found in values.items()}
 
 
 def _value(row: RunRow | None, metric: str) -> float | None:

@@ -85,7 +85,8 @@ def _comparisons(judgement: SuiteJudgement) -> Iterator[str]:
         groups.setdefault((found.policy, found.baseline), {})[found.metric] = found
     if not groups:
         return
-    yield "Reductions against baselines, 95 % intervals"
+    known = any(c.reduction.known for of in groups.values() for c in of.values())
+    yield "Reductions against baselines" + (", 95 % intervals" if known else "")
     table = [["", "", "J", "P(better in J)", "export", "peak export", "pairs"]]
     for (policy, baseline), of in groups.items():
         objective = of.get(_OBJECTIVE)
@@ -99,6 +100,10 @@ def _comparisons(judgement: SuiteJudgement) -> Iterator[str]:
         pairs = max(found.reduction.pairs for found in of.values())
         table.append(["", f"{policy} vs {baseline}", three[0], better, *three[1:], str(pairs)])
     yield from columns(table)
+    why = {
+        f.reduction.reason for of in groups.values() for f in of.values() if not f.reduction.known
+    }
+    yield from (f"  no interval: {reason}" for reason in sorted(why))
     yield ""
 
 

@@ -66,6 +66,26 @@ def test_thinned_traces_are_small_and_compare_the_rows_they_have(record, tmp_pat
     assert differs(hold_against(thin, record(rows=54))), "a run that ends earlier lacks a row"
 
 
+@pytest.mark.parametrize("every", [7, 3600])
+@pytest.mark.parametrize("rows", [31, 59, 61, 120])
+def test_a_thinned_trace_has_the_length_of_the_run(record, tmp_path, every, rows) -> None:
+    """Also where the rows that are kept are the same, or there would be none."""
+    store_golden(tmp_path / "thin", record(), {}, every=every)
+    thin = read_golden(tmp_path / "thin")
+    assert not differs(hold_against(thin, record()))
+    found = hold_against(thin, record(rows=rows))
+    assert differs(found)
+    assert found.notes[0].startswith(f"truth ends at 60 s and {rows} s: compared up to")
+
+
+def test_a_golden_trace_of_before_has_no_ends(record, tmp_path) -> None:
+    store_golden(tmp_path, record(), {}, every=7)
+    content = json.loads((tmp_path / "golden.json").read_text())
+    del content["ends_us"]
+    (tmp_path / "golden.json").write_text(json.dumps(content))
+    assert not differs(hold_against(read_golden(tmp_path), record()))
+
+
 def test_an_update_replaces_and_leaves_nothing_half_written(record, tmp_path) -> None:
     store_golden(tmp_path / "golden", record(), {})
     store_golden(tmp_path / "golden", record(5.0), {}, every=2)

@@ -94,10 +94,15 @@ def test_rounding_is_no_regression() -> None:
 
 def test_without_a_value_or_a_tolerance_nothing_is_held() -> None:
     assert not one(None, 5.0)
-    assert not one(5.0, math.nan)
     (change,) = changes({EXPORT: 1.0}, {EXPORT: 9.0}, {})
     assert (change.regression, change.difference) == (False, 8.0)
     assert changes({EXPORT: None}, {EXPORT: math.nan}, {}) == ()
+
+
+@pytest.mark.parametrize("after", [None, math.nan])
+def test_a_value_that_is_gone_is_a_regression(after) -> None:
+    assert one(5.0, after)
+    assert not changes({EXPORT: 5.0}, {EXPORT: after}, {})[0].regression, "it is not held"
 
 
 def test_defaults_hold_headline_metrics_that_do_not_depend_on_the_machine() -> None:

@@ -28,9 +28,9 @@ def title_of(metric: str) -> str:
 
 
 def ends(interval: Interval, unit: str) -> str:
-    """Return an interval's ends and level, ``10.2 % … 18.5 % (95 %)``, or that there is none."""
+    """Return an interval's ends and level, ``10.2 % … 18.5 % (95 %)``, or why there is none."""
     if math.isnan(interval.low) or math.isnan(interval.high):
-        return "no interval"
+        return f"no interval: {interval.reason}" if interval.reason else "no interval"
     like = max((abs(v) for v in (interval.low, interval.high) if math.isfinite(v)), default=None)
     return (
         f"{amount(interval.low, unit, like)} … {amount(interval.high, unit, like)}"

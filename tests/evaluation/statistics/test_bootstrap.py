@@ -15,6 +15,7 @@ from wattbench.evaluation.statistics import (
     improvement_interval,
     interquartile_mean_interval,
     mean_interval,
+    pairs_needed,
     reduction_interval,
     reductions,
 )
@@ -117,7 +118,9 @@ def test_the_statistic_is_the_reduction_of_the_sums(pairs):
     x, b = (np.array(side) for side in zip(*pairs, strict=True))
     expected = reduction(float(x.sum()), float(b.sum()))
     found = reduction_interval({"a": x}, {"a": b}).estimate
-    if math.isnan(expected):
+    if not (x.any() or b.any()):
+        assert math.isnan(found), "of nothing there is no share"
+    elif math.isnan(expected):
         assert math.isinf(found)
     else:
         assert found == pytest.approx(expected, rel=1e-9)
@@ -127,7 +130,9 @@ def test_the_statistic_is_the_reduction_of_the_sums(pairs):
 def test_scale_and_order_of_scenarios_do_not_matter(one, two, factor):
     policy, baseline = {}, {}
     for key, pairs in (("one", one), ("two", two)):
-        policy[key], baseline[key] = (np.array(side) for side in zip(*pairs, strict=True))
+        sides = np.full((2, 12), math.nan)
+        sides[:, : len(pairs)] = np.array(pairs).T
+        policy[key], baseline[key] = sides
     found = reduction_interval(policy, baseline)
     turned = reduction_interval(dict(reversed(policy.items())), dict(reversed(baseline.items())))
     scaled = reduction_interval(
@@ -166,21 +171,103 @@ def test_pairs_that_are_all_alike_give_a_point():
     found = reduction_interval({"a": 0.7 * growing}, {"a": growing})
     assert (found.low, found.high) == (0.3, 0.3)
     nothing = reduction_interval({"a": np.zeros(10)}, {"a": np.zeros(10)})
-    assert (nothing.low, nothing.estimate, nothing.high) == (0, 0, 0)
+    assert math.isnan(nothing.estimate)
+    assert nothing.reason == "both are 0 in every pair, of which there is no share"
 
 
-def test_too_few_pairs_have_no_interval():
-    found = mean_interval({"a": np.array([1.0, 2]), "b": np.array([1.0, 2, 3])})
-    assert not found.known
-    assert found.reason == "a has 2 pairs, fewer than 3"
+def test_too_few_seeds_have_no_interval():
+    nan = math.nan
+    found = mean_interval({"a": np.array([1.0, nan, 2, nan, nan]), "b": np.arange(5.0)})
+    assert (found.known, found.estimate, found.pairs) == (False, pytest.approx(1.75), 7)
+    assert found.reason == "an interval at 95 % needs 5 seeds, there are 2 in a"
     for pairs in (3, 4):
         found = mean_interval({"a": np.arange(float(pairs))})
         assert not found.known
-        assert found.reason == f"{pairs} pairs are too few for an interval at 95 %"
+        assert found.reason == f"an interval at 95 % needs 5 seeds, there are {pairs}"
     assert mean_interval({"a": np.arange(5.0)}).known
     assert not mean_interval({"a": np.arange(5.0)}, 0.99).known
-    assert mean_interval({"a": np.arange(3.0), "b": np.arange(3.0), "c": np.arange(3.0)}).known
+    # Scenarios share their seeds: many of them make up for no seed.
+    assert not mean_interval({key: np.arange(4.0) for key in "abcdefgh"}).known
     assert math.isnan(mean_interval({}).estimate)
+
+
+@pytest.mark.parametrize(
+    ("level", "seeds"), [(0.5, 3), (0.7, 3), (0.8, 4), (0.95, 5), (0.99, 9), (0.999, 31)]
+)
+def test_how_many_seeds_a_level_needs(level, seeds):
+    """Of fewer, the percentile is rarer than the rarest draw or than one draw of 10 000."""
+    assert pairs_needed(level) == seeds
+    for n in (seeds - 1, seeds):
+        quantile = scipy.stats.t.ppf((1 + level) / 2, n - 1) * math.sqrt(n / (n - 1))
+        carried = scipy.stats.norm.cdf(-quantile) >= max(n**-n, 1e-4)
+        assert carried == (n == seeds) or n < 3
+
+
+@pytest.mark.parametrize("seeds", [3, 4, 5, 10])
+def test_seeds_that_all_agree_are_a_point_only_where_an_interval_could_be(seeds):
+    for level in (0.7, 0.95, 0.999):
+        found = mean_interval({"a": np.zeros(seeds)}, level)
+        assert found.known == (seeds >= pairs_needed(level))
+        assert found.known == mean_interval({"a": np.arange(float(seeds))}, level).known
+
+
+@given(st.lists(st.tuples(energies, energies), min_size=5, max_size=12), st.integers(2, 7))
+def test_a_repeated_scenario_leaves_every_interval_as_it_is(pairs, copies):
+    x, b = (np.array(side) for side in zip(*pairs, strict=True))
+    assert_alike(x, b, copies, rel=1e-10)
+
+
+def test_a_repeated_scenario_leaves_the_digits_as_they_are():
+    (x,), (b,) = (side.values() for side in world(np.random.default_rng(5), 1, 10))
+    assert_alike(x, b, 12, rel=0)
+
+
+def assert_alike(x, b, copies, rel):
+    for statistic in (
+        lambda x, b: mean_interval(x),
+        lambda x, b: mean_interval({key: x[key] - b[key] for key in x}),
+        reduction_interval,
+        improvement_interval,
+        lambda x, b: interquartile_mean_interval(x),
+    ):
+        names = [f"s@{k}" for k in range(copies)]
+        once = statistic({"s": x}, {"s": b})
+        more = statistic(dict.fromkeys(names, x), dict.fromkeys(names, b))
+        assert once.known == more.known
+        size = rel * max(1.0, float(np.abs(x).max()), float(np.abs(b).max()))
+        for name in ("estimate", "low", "high"):
+            expected = pytest.approx(getattr(once, name), rel=rel, abs=size, nan_ok=True)
+            assert getattr(more, name) == expected, name
+
+
+def test_scenarios_that_share_their_weather_hold_the_truth_as_often_as_they_say():
+    """Strata drawn each by itself would hold it in about two of three such suites."""
+    generator = np.random.default_rng(9)
+    held = 0
+    for _ in range(REPLICATIONS):
+        weather = generator.normal(0, 2, 10)
+        suite = {key: 5 + weather + generator.normal(0, 0.7, 10) for key in "abcdefgh"}
+        found = mean_interval(suite)
+        held += found.low <= 5 <= found.high
+    assert 0.92 <= held / REPLICATIONS <= 0.975
+
+
+def test_what_does_not_happen_dilutes_no_share():
+    x, b = np.full(10, 160.0), np.full(10, 100.0)
+    night = np.zeros(10)
+    found = reduction_interval({"day": x, "night": night}, {"day": b, "night": night})
+    alone = reduction_interval({"day": x}, {"day": b})
+    assert found == alone
+    assert found.high == pytest.approx(-0.6)
+    # Nor do single seeds: six of ten carry the interval of six.
+    x[6:], b[6:] = 0, 0
+    rare = reduction_interval({"day": x + 0.0}, {"day": b + 0.0})
+    assert (rare.pairs, rare.known) == (6, True)
+    x[3:], b[3:] = 0, 0
+    few = reduction_interval({"day": x}, {"day": b})
+    assert few.reason == (
+        "an interval at 95 % needs 5 seeds, there are 3, without those where both are 0"
+    )
 
 
 def test_a_baseline_of_zero_has_no_share():
@@ -202,7 +289,7 @@ def test_the_interquartile_mean_by_hand():
     assert found.estimate == pytest.approx((2 + 3 + 4 + 5) / 4)
     for count in range(1, 24):
         values = np.random.default_rng(count).normal(0, 1, count)
-        expected = scipy.stats.trim_mean(values, 0.25)
+        expected = scipy.stats.trim_mean(np.repeat(values, 4), 0.25)
         assert interquartile_mean_interval({"a": values}).estimate == pytest.approx(expected)
 
 
@@ -216,11 +303,11 @@ def test_a_run_that_is_endlessly_worse_only_counts_once_it_is_in_the_middle_half
 
 
 def test_the_probability_of_improvement_by_hand():
-    policy = {"a": np.array([1.0, 2, 3, 4]), "b": np.array([1.0, 1, 9, 9])}
-    baseline = {"a": np.array([2.0, 3, 3, 1]), "b": np.array([2.0, 2, 2, 2])}
-    # a: two wins and a tie of four; b: two wins of four.
+    policy = {"a": np.array([1.0, 2, 3, 4, 5]), "b": np.array([1.0, 1, 9, 9, 9])}
+    baseline = {"a": np.array([2.0, 3, 3, 1, 1]), "b": np.array([2.0, 2, 2, 2, 2])}
+    # a: two wins and a tie of five; b: two wins of five.
     found = improvement_interval(policy, baseline)
-    assert found.estimate == pytest.approx((2.5 / 4 + 0.5) / 2)
+    assert found.estimate == pytest.approx((2.5 / 5 + 2 / 5) / 2)
     assert 0 <= found.low < found.estimate < found.high <= 1
 
 
@@ -232,4 +319,4 @@ def test_pairs_that_all_agree_leave_the_exact_binomial_end(pairs):
     high = improvement_interval({"a": np.ones(pairs)}, {"a": np.zeros(pairs)})
     assert (high.low, high.estimate, high.high) == pytest.approx((0, 0, 1 - exact.low))
     even = improvement_interval({"a": np.ones(pairs)}, {"a": np.ones(pairs)})
-    assert (even.low, even.high) == (0.5, 0.5)
+    assert (even.estimate, even.known) == (0.5, pairs >= 5)

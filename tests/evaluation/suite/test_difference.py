@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from wattbench.cli import app
 from wattbench.evaluation.record import RecordError
 from wattbench.evaluation.regression import Allowance, default_allowances
 from wattbench.evaluation.suite.difference import MetricChange, SuiteComparison, compare_suites
-from wattbench.evaluation.suite.results import Cell
+from wattbench.evaluation.suite.results import Cell, read_identity, write_identity
 
 from .folders import energies, make_suite, plan_of
 
@@ -170,16 +171,83 @@ def test_variants_are_scenarios_of_their_own(tmp_path) -> None:
     assert {cell.variant for cell in found.only_in_a} == {"cold"}
 
 
-def test_few_pairs_have_no_interval_and_their_mean_is_held(tmp_path) -> None:
+def test_without_an_interval_it_is_worse_if_every_seed_is(tmp_path) -> None:
     plan = plan_of(["one"], seeds=[1, 2])
     a = make_suite(tmp_path / "a", plan=plan)
     b = make_suite(tmp_path / "b", plan=plan, values=shifted(EXPORT, lambda seed: 300.0))
     found = compare_suites(a, b, default_allowances())
     assert np.isnan(change(found).interval.low)
     assert found.regressions == [
-        f"smith, export_energy@1: worse in the mean by 300 Wh, allowed: "
+        f"smith, export_energy@1: worse on every seed, by at least 300 Wh, allowed: "
         f"{change(found).allowed:.4g} Wh"
     ]
+
+
+def test_one_run_of_few_seeds_shows_nothing(tmp_path) -> None:
+    """Twelve pairs of three seeds, one of them worse: the mean is, and nothing is shown."""
+    plan = plan_of(["one", "two", "three", "four"], seeds=[1, 2, 3])
+    changed = "command_changes_per_min_worst@1"
+
+    def values(policy: str, stratum: str, seed: int):
+        more = 20.0 if (policy, stratum, seed) == ("smith", "two", 3) else 0.0
+        found = energies(policy, stratum, seed)
+        return found | {changed: (found[changed] or 0.0) + more}
+
+    a = make_suite(tmp_path / "a", plan=plan)
+    b = make_suite(tmp_path / "b", plan=plan, values=values)
+    found = compare_suites(a, b, default_allowances())
+    one = change(found, changed)
+    assert one.interval.estimate == pytest.approx(20 / 12)
+    assert one.interval.estimate > (one.allowed or 0.0)
+    assert one.by_seed == pytest.approx((0, 0, 5))
+    assert (one.worse_by, one.regression, found.regressions) == (0.0, False, [])
+    out = call("compare", a, b)[1]
+    assert "no interval: an interval at 95 % needs 5 seeds, there are 3" in out
+    every = make_suite(tmp_path / "c", plan=plan, values=shifted(changed, lambda seed: 1.0 + seed))
+    found = compare_suites(a, every, default_allowances())
+    assert change(found, changed).worse_by == pytest.approx(2.0)
+    assert change(found, changed).regression
+
+
+@pytest.mark.parametrize("lacking", [range(1, 11), [4]])
+def test_values_that_are_gone_are_a_regression(tmp_path, lacking) -> None:
+    """B measures less: what cannot be held is not kept."""
+
+    def values(policy: str, stratum: str, seed: int):
+        found = energies(policy, stratum, seed)
+        return found | ({EXPORT: None} if policy == "smith" and seed in lacking else {})
+
+    found = compared(tmp_path, values=values)
+    gone = 2 * len(lacking)
+    assert (change(found).gone, change(found).regression) == (gone, True)
+    assert found.regressions == [
+        f"smith, export_energy@1: no value in B in {gone} runs that had one"
+    ]
+    code, out, _ = call("compare", tmp_path / "a", tmp_path / "b")
+    assert (code, f"no value in B in {gone} runs" in out) == (1, True)
+    found = compare_suites(tmp_path / "b", tmp_path / "a", default_allowances())
+    assert found.regressions == [], "what is new is no regression"
+
+
+def test_it_is_said_in_which_keys_suites_differ(tmp_path) -> None:
+    def stratum(digest: str) -> dict[str, str]:
+        return {"scenario": "one", "variant": "far", "hash": digest}
+
+    def made(name: str, suite_hash: str, **content):
+        folder = make_suite(tmp_path / name, **content)
+        identity = read_identity(folder)
+        write_identity(folder, replace(identity, suite_hash=suite_hash))
+        return folder
+
+    scenarios = [{"scenario": "one", "set": {"clock": {"duration_s": 60}}}]
+    longer = [{"scenario": "one", "set": {"clock": {"duration_s": 90}}}]
+    a = made("a", "a", scenarios=scenarios, seeds=[1], strata=[stratum("x")])
+    keys = made("b", "b", scenarios=longer, seeds=[1, 2], strata=[stratum("y")])
+    assert compare_suites(a, keys, {}).unlike == (
+        "suite (scenarios[0].set.clock.duration_s, seeds)",
+    )
+    files = made("c", "c", scenarios=scenarios, seeds=[1], strata=[stratum("z")])
+    assert compare_suites(a, files, {}).unlike == ("files of the scenarios (one@far)",)
 
 
 def test_suites_without_a_common_run_are_refused(tmp_path) -> None:

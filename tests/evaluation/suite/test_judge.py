@@ -10,6 +10,7 @@ import pytest
 from wattbench.evaluation.bracket import Bracket, write_bracket
 from wattbench.evaluation.files import RecordError
 from wattbench.evaluation.suite.judge import judge_suite, store_suite
+from wattbench.evaluation.suite.limits import IntervalLimitConfig
 from wattbench.evaluation.suite.results import RESULTS_FILE, append_row, read_rows
 from wattbench.evaluation.suite.text import suite_lines
 from wattbench.evaluation.verdict import ExitCode, Verdict
@@ -108,14 +109,93 @@ def test_a_metric_without_spread_is_decided(tmp_path):
     assert judgement.verdict is Verdict.PASS
     judgement, _ = judged(tmp_path / "b", {"metric": changes, "max": "7.9/min"})
     assert judgement.verdict is Verdict.FAIL
-    _, nothing = judged(tmp_path / "c", {"metric": "unserved_energy", "vs": "pi", "max_ratio": 1})
-    assert nothing.verdict is Verdict.PASS
+
+
+def exporting_in(wh):
+    """Return measurements in which the export is `wh[label]` in scenario one, else 0."""
+
+    def values(label, stratum, seed):
+        own = wh[label] if stratum == "one" else 0.0
+        return energies(label, stratum, seed) | {"export_energy@1": own}
+
+    return values
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict"),
+    [({"max_ratio": 1.4}, Verdict.FAIL), ({"max_ratio": 1.7}, Verdict.PASS)],
+)
+def test_a_scenario_in_which_nothing_happens_dilutes_no_share(tmp_path, limit, verdict):
+    worse = exporting_in({"smith": 160.0, "pi": 100.0})
+    judgement, result = judged(
+        tmp_path, {"metric": "export_energy", "vs": "pi", **limit}, values=worse
+    )
+    assert (result.verdict, result.interval.estimate) == (verdict, pytest.approx(1.6))
+    assert result.reason == "left out, as both are 0 there: two"
+    assert (result.interval.pairs, result.interval.strata) == (10, 1)
+    (export,) = [c for c in judgement.comparisons if c.metric == "export_energy@1"]
+    assert export.interquartile_mean.estimate == pytest.approx(-0.6)
+    assert "both are 0 in every pair" in export.by_stratum["two"].reason
+
+
+@pytest.mark.parametrize("bound", [{"max_ratio": 0.9}, {"max_ratio": 0}, {"min_reduction": 0.1}])
+def test_where_both_are_0_every_share_is_kept_as_in_a_run(tmp_path, bound):
+    limit = {"metric": "unserved_energy", "vs": "pi", **bound}
+    judgement, result = judged(tmp_path / "a", limit)
+    assert (result.verdict, judgement.verdict) == (Verdict.PASS, Verdict.PASS)
+    assert result.reason.endswith("of which there is no share: 0 keeps every bound on one")
+    assert IntervalLimitConfig.model_validate(limit).bound(0.0) >= 0, "as a limit of a run does"
+    _, few = judged(tmp_path / "b", limit, plan=plan_of(seeds=(1, 2, 3, 4)))
+    assert few.reason == "an interval at 95 % needs 5 seeds, there are 4"
+    assert few.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("seeds", "level", "verdict"),
+    [(3, 0.95, "INCONCLUSIVE"), (5, 0.95, "PASS"), (10, 0.95, "PASS"), (10, 0.999, "INCONCLUSIVE"),
+     (31, 0.999, "PASS")],
+)  # fmt: skip
+def test_seeds_that_all_agree_show_no_more_than_so_many_can(tmp_path, seeds, level, verdict):
+    limit = {"metric": "safety_violations", "max": 0, "level": level}
+    _, result = judged(tmp_path, limit, plan=plan_of(["one"], seeds=range(seeds)))
+    assert result.verdict.name == verdict
+    assert result.interval.estimate == 0
+
+
+def test_a_repeated_scenario_shows_nothing_more(tmp_path):
+    """Identical variants: the same estimate, interval and verdict, and no more hours."""
+    limit = {"metric": "export_energy", "vs": "pi", "max_ratio": 0.812, "level": 0.8}
+    strata = [["one", "two"], [f"{s}@{v}" for s in ("one", "two") for v in "abcdef"]]
+
+    def values(label, stratum, seed):
+        return energies(label, stratum.partition("@")[0], seed)
+
+    def copied(cell):
+        return {"trace_sha256": f"{cell.scenario} {cell.policy} {cell.seed}"}
+
+    found = [
+        judged(tmp_path / str(k), limit, plan=plan_of(names), values=values, change=copied)
+        for k, names in enumerate(strata)
+    ]
+    (plain, one), (repeated, other) = found
+    for name in ("estimate", "low", "high", "standard_error"):
+        assert getattr(one.interval, name) == getattr(other.interval, name)
+    assert (one.verdict, one.reason) == (other.verdict, other.reason)
+    assert one.verdict is Verdict.INCONCLUSIVE
+    for of, beside in zip(plain.comparisons, repeated.comparisons, strict=True):
+        for name in ("reduction", "interquartile_mean", "probability_of_improvement"):
+            pair = [getattr(c, name) for c in (of, beside)]
+            assert pair[0].low == pytest.approx(pair[1].low, rel=1e-11, nan_ok=True)
+            assert pair[0].high == pytest.approx(pair[1].high, rel=1e-11, nan_ok=True)
+    (of,), (beside,) = plain.rates, repeated.rates
+    assert (of.hours, of.upper_per_h) == (beside.hours, beside.upper_per_h) == (20, of.upper_per_h)
+    assert beside.text.endswith("; 100 runs that repeat another byte for byte are not counted")
 
 
 def test_two_seeds_show_nothing(tmp_path):
     judgement, result = judged(tmp_path, plan=plan_of(seeds=(1, 2)))
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert result.reason == "fewer than 3 pairs in one, two"
+    assert result.reason == "an interval at 95 % needs 5 seeds, there are 2"
     assert judgement.exit_code is ExitCode.INCONCLUSIVE
 
 
