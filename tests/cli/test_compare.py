@@ -10,8 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from wattbench.cli import app
+from wattbench.commands.compare_shown import lines
 from wattbench.commands.run import RunOptions
 from wattbench.commands.run import run as run_scenario
+from wattbench.evaluation.divergence import Difference, Divergence, Moment
+from wattbench.evaluation.run_difference import RunComparison, Side
 from wattbench.evaluation.streams import open_parquet
 
 SITE = """
@@ -64,6 +67,37 @@ def test_two_policies_part_somewhere_and_it_is_told_where(runs) -> None:
     assert "commands decided." in out
 
 
+def test_a_value_that_b_no_longer_has_is_a_regression(runs, tmp_path) -> None:
+    """Without the baseline zero nothing says how much import a policy added."""
+    for name, baselines in (("with", "[{kind: zero}]"), ("without", "[]")):
+        path = tmp_path / name / "site.yaml"
+        path.parent.mkdir()
+        path.write_text(SITE.replace("seeds: [1]", f"baselines: {baselines}\nseeds: [1]"))
+        run_scenario(RunOptions(str(path), tmp_path / name, policies=("pi",)), as_json=True)
+    a, b = (tmp_path / name / "site" / "pi-seed1" for name in ("with", "without"))
+    held = ("--tolerance", "added_import_energy=10 Wh")
+    code, out, _ = call("compare", a, b, *held)
+    assert (code, "  added_import_energy@1: no value in B" in out) == (1, True)
+    assert call("compare", b, a, *held)[0] == 0
+    assert call("compare", a, b, "--tolerance", "objective=1%")[0] == 0, "it is not held"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        (229.10000000000002, 230.5, "229.1 V, 230.5 V"),
+        (229.10000000000002, 229.1, "229.10000000000002 V, 229.09999999999999 V"),
+        (None, 31_000_000.0, "no row, 31000000 V"),
+    ],
+)
+def test_values_have_as_many_digits_as_tell_them_apart(a, b, said) -> None:
+    side = Side("run", "pi", "PASS", {})
+    first = Difference("truth", "voltage_v", "V", a, b)
+    moment = Moment(1_000_000, "2025-06-21T12:00:01Z", first, ())
+    found = RunComparison(side, side, (), (), Divergence(False, moment))
+    assert f"Traces part at 1 s (2025-06-21T12:00:01Z): truth voltage_v: {said}" in lines(found)
+
+
 def test_json_is_one_object_with_the_same_content(runs) -> None:
     code, out, _ = call("compare", runs / "pi-seed1", runs / "heat-seed1", "--json")
     shown = json.loads(out)
@@ -88,7 +122,7 @@ def test_events_before_the_difference_are_shown(runs, tmp_path) -> None:
     run_scenario(RunOptions(str(tmp_path / "site.yaml"), tmp_path, ("pi",)), as_json=True)
     code, out, _ = call("compare", runs / "pi-seed1", tmp_path / "site" / "pi-seed1")
     assert code in {0, 1}
-    assert "They differ in: scenario (site: faults)" in out
+    assert "They differ in: scenario (site: faults[0].start_s)" in out
     before = out[out.index("Events before, A:") :]
     assert "40 s  fault_start  fault meter_freeze" in before.partition("Events before, B:")[0]
     assert before.partition("Events before, B:")[2].lstrip().startswith("none")
