@@ -14,7 +14,7 @@ from .worst import WorstRun, worst_runs
 _WORST = 5
 _TOTAL = "safety_violations@1"
 _OBJECTIVE = "objective@1"
-_REDUCED = ("export_energy@1", "peak_export_1min@1")
+_COMPARED = (_OBJECTIVE, "export_energy@1", "peak_export_1min@1")
 
 
 def shown(value: float, unit: str) -> str:
@@ -85,8 +85,7 @@ def _comparisons(judgement: SuiteJudgement) -> Iterator[str]:
         groups.setdefault((found.policy, found.baseline), {})[found.metric] = found
     if not groups:
         return
-    known = any(c.reduction.known for of in groups.values() for c in of.values())
-    yield "Reductions against baselines" + (", 95 % intervals" if known else "")
+    yield "Reductions against baselines, 95 % intervals"
     table = [["", "", "J", "P(better in J)", "export", "peak export", "pairs"]]
     for (policy, baseline), of in groups.items():
         objective = of.get(_OBJECTIVE)
@@ -94,16 +93,14 @@ def _comparisons(judgement: SuiteJudgement) -> Iterator[str]:
         if objective is not None:
             better = shown_interval(objective.probability_of_improvement, "1")
         three = [
-            shown_interval(of[key].reduction, "1") if key in of else "n/a"
-            for key in (_OBJECTIVE, *_REDUCED)
+            shown_interval(of[key].reduction, "1") if key in of else "n/a" for key in _COMPARED
         ]
         pairs = max(found.reduction.pairs for found in of.values())
         table.append(["", f"{policy} vs {baseline}", three[0], better, *three[1:], str(pairs)])
     yield from columns(table)
-    why = {
-        f.reduction.reason for of in groups.values() for f in of.values() if not f.reduction.known
-    }
-    yield from (f"  no interval: {reason}" for reason in sorted(why))
+    told = [of[key].reduction for of in groups.values() for key in _COMPARED if key in of]
+    why = {interval.reason for interval in told if not interval.known}
+    yield from (f"  reductions without interval: {reason}" for reason in sorted(why))
     yield ""
 
 
