@@ -4,7 +4,8 @@ Resampling: as many seeds as there are are drawn with replacement, and a drawn s
 (policy and baseline met the same weather and the same faults) in *every* stratum (scenario and
 variant). A run's random numbers stem from its seed and the name of what draws (`sim.random`), not
 from the scenario: on one seed, scenarios of one date have the same household, those of one sky the
-same clouds too, and variants of a scenario share all of it. Strata drawn each by itself would pass for independent,
+same clouds too, and variants of a scenario share all of it. Strata drawn each by itself would pass
+for independent,
 and a scenario repeated would narrow the interval; drawn with their seed, a repeated one leaves it
 as it is. Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 8 (the unit drawn
 is the one that is independent) and 13 (percentile interval); a mean over scenarios that count
