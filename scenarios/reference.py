@@ -34,8 +34,8 @@ that names another `kind` replaces the one it overrides. `name` is not taken ove
 **Tuned parameters.** `parameters: pi` in a policy's entry takes over the values of the shipped
 parameter file `pi`, `parameters: lab.yaml` those of a file; keys of the entry win. Without `name`
 it is then called `pi-tuned` if its values are those of the shipped file, `pi-own` if they are
-others; no other policy may be called `pi-tuned`, none but one of kind `zero` may be called `zero`. See
-[tuning](../concepts/tuning.md).
+others. No other policy may be called `pi-tuned`, and only one of kind `zero` may be called `zero`.
+See [tuning](../concepts/tuning.md).
 
 **Files** that a scenario names are found from the YAML file that names them.
 

@@ -209,9 +209,7 @@ def test_a_suite_is_told_from_a_scenario(file: Callable[[str], Path]) -> None:
     assert is_suite(file("sceanrios: [a]\nvariants: []\n"))
 
 
-def test_a_file_of_the_other_kind_is_told_with_the_command_for_it(
-    write: Write, valid: str
-) -> None:
+def test_a_file_of_the_other_kind_is_told_with_the_command_for_it(write: Write, valid: str) -> None:
     scenario = write(valid, "my roof.yaml")
     suite = write("title: t\nscenarios: [export/clear_day]\nseeds: [1]\n", "both.yaml")
     with pytest.raises(ScenarioErrors) as raised:
