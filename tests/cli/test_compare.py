@@ -213,7 +213,10 @@ def test_another_policys_differences_are_told_and_kept(runs, tmp_path) -> None:
         (["--log", "x", "--policy", "pi"], "--log needs --site"),
         (["--log", "x.csv", "--site", "export/demo", "--policy", "pi"], "no such file"),
         (["--log", "x.csv", "--site", "export/dem", "--policy", "pi"], "did you mean"),
-        (["--log", "x", "--site", "demo", "--policy", "pi", "--format", "f"], "f:1:1: no such file"),
+        (
+            ["--log", "x", "--site", "demo", "--policy", "pi", "--format", "f"],
+            "f:1:1: no such file",
+        ),
         (["gone", "--policy", "pi"], "is missing"),
         (["pi-seed1", "--policy", "gone.onnx"], "no such file"),
     ],
