@@ -71,19 +71,19 @@ def _compile(function: F, *, parallel: bool = False) -> F:
     try:
         made = numba.njit(function, error_model="numpy", parallel=parallel)
         if folder is not None:
-            made._cache = _SharedCache(function)
+            made._cache = _SharedCache(function)  # type: ignore[no-untyped-call]
         return cast(F, made)
     finally:
         config.CACHE_DIR = before
 
 
-class _SharedCache(FunctionCache):  # type: ignore[misc]  # numba is not typed
+class _SharedCache(FunctionCache):
     """A function's cache on disk that any number of processes may read and write at once."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return what is cached for a signature, None if it is still to be compiled."""
         with self._locked(fcntl.LOCK_SH):
-            found = super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         if found is None:
             _tell_once()
         return found
@@ -91,7 +91,7 @@ class _SharedCache(FunctionCache):  # type: ignore[misc]  # numba is not typed
     def save_overload(self, sig: Any, data: Any) -> None:
         """Write what was compiled for a signature."""
         with self._locked(fcntl.LOCK_EX):
-            super().save_overload(sig, data)
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
     @contextlib.contextmanager
     def _locked(self, how: int) -> Iterator[None]:
