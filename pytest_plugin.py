@@ -11,6 +11,7 @@ import fnmatch
 import os
 import re
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterable
@@ -188,10 +189,12 @@ _STORE = pytest.StashKey["RunStore"]()
 def _store(config: pytest.Config) -> RunStore:
     """Return the runs of this session; its folder is made with the first."""
     if _STORE not in config.stash:
-        _use_own_cache()
         from .commands.testing.store import RunStore
+        from .sim.compiled import when_compiling
 
-        config.stash[_STORE] = RunStore(_session_folder(config))
+        folder = _session_folder(config)
+        when_compiling(lambda: _say_compiling(config, folder))
+        config.stash[_STORE] = RunStore(folder)
     return config.stash[_STORE]
 
 
@@ -220,13 +223,24 @@ def _tidy(home: Path, name: str) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _use_own_cache() -> None:
-    """Give a process of pytest-xdist a cache of compiled kernels of its own.
+def _say_compiling(config: pytest.Config, session: Path) -> None:
+    """Say on the terminal, once a session, why the first test takes so long.
 
-    Two processes that write one can mix up its entries.
+    Of pytest-xdist's processes each that has to compile would say it; their errors reach the
+    terminal, what they print does not.
     """
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker and "NUMBA_CACHE_DIR" not in os.environ:
-        from .sim.cache import cache_home
+    from .sim.cache import cache_home
 
-        os.environ["NUMBA_CACHE_DIR"] = str(cache_home() / worker)
+    try:
+        session.mkdir(parents=True, exist_ok=True)
+        (session / ".compiling").touch(exist_ok=False)
+    except OSError:
+        return
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+        print(
+            "\nwattbench: compiling the kernels of this version, which takes a minute or two; "
+            f"from then on they are found in {cache_home()}",
+            file=sys.stderr,
+            flush=True,
+        )

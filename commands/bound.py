@@ -117,14 +117,27 @@ def _told(problem: Exception) -> tuple[int, str]:
 
 def _of(options: BoundOptions) -> tuple[Scenario, Sequence[int]]:
     """Return the scenario and the seeds: those given, or what file or record say."""
-    from ..scenarios.library import locate
+    from ..scenarios.library import UnknownScenarioError, locate
     from ..scenarios.load import load_scenario
+    from .run import UsageError, records_in
 
     folder = Path(options.scenario)
     if (folder / "record.json").exists():
         scenario, seed = scenario_of_record(folder)
         return scenario, options.seeds or (seed,)
-    scenario = load_scenario(locate(options.scenario))
+    try:
+        path = locate(options.scenario)
+    except UnknownScenarioError:
+        if not folder.is_dir():
+            raise
+        path = folder
+    if path.is_dir():
+        inside = records_in(folder)
+        raise UsageError(
+            f"{folder} is the folder of {len(inside)} judged runs, and a bound is of one scenario "
+            f"and seed; name one: {inside[0]}"
+        )
+    scenario = load_scenario(path)
     return scenario, options.seeds or scenario.seeds
 
 

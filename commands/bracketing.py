@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .lifting import CannotLiftError, without_dead_time, without_rate_limit
 from .measuring import CHANGES, OBJECTIVE, Measured, MeasureError, measure_other, measure_policies
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ..evaluation.record import Record
     from ..hil.rigs.concrete import RigSetup
     from ..scenarios.model import Scenario
-
-TUNED_PI: Final = "pi-tuned"
 
 
 @dataclass(slots=True)
@@ -86,14 +84,14 @@ def bracket_of(scenario: Scenario, record: Record, rig: RigSetup | None = None) 
     assert own_wh is not None
     taking_part = (*scenario.policies, *scenario.baselines)
     policy = next(p for p in taking_part if p.label == header.policy_name)
-    pi = _tuned_pi(scenario)
+    pi = _tuned_pi()
     name = _name_of(policy, pi)
     common: dict[str, Any] = {"trace_sha256": header.trace_sha256, "policy": name}
     reason = _why_none(record, rig)
     if reason:
         return Bracket(**common, objective_wh={name: own_wh}, no_bracket=reason)
     found = _Found()
-    if pi.label != TUNED_PI:
+    if pi.name is None:
         found.notes.append("no tuned parameters of the PI are shipped: it runs with its defaults")
     found.add(name, own_wh, record.stored_measurements.get(CHANGES) or 0.0)
     _add_baselines(found, scenario, record, pi, rig)
@@ -131,19 +129,17 @@ def _why_none(record: Record, rig: RigSetup | None) -> str:
 
 
 @functools.cache
-def _shipped_pi() -> PolicyConfig:
-    """Return the PI with the shipped parameters; with its defaults if none are shipped."""
+def _tuned_pi() -> PolicyConfig:
+    """Return the PI that policies are held against: it has the shipped parameters.
+
+    With its defaults if none are shipped. One of the scenario that has them is the same; one that
+    is only called so is not.
+    """
     from ..agents.policy import POLICIES
     from ..scenarios.parameters import PREFIX, shipped_names, tuned_policy
 
     tuned = tuned_policy(f"{PREFIX}pi") if "pi" in shipped_names() else None
     return POLICIES["pi"].config() if tuned is None else tuned
-
-
-def _tuned_pi(scenario: Scenario) -> PolicyConfig:
-    """Return the PI that policies are held against: the scenario's own tuned one, or ours."""
-    own = (*scenario.baselines, *scenario.policies)
-    return next((policy for policy in own if policy.label == TUNED_PI), _shipped_pi())
 
 
 def _name_of(policy: PolicyConfig, pi: PolicyConfig) -> str:

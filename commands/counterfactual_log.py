@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from .counterfactual_source import ReplayError, Source
+from .counterfactual_source import Source
 
 if TYPE_CHECKING:
     from ..agents.policy import SiteInfo
@@ -22,9 +22,8 @@ def of_log(places: Sequence[Path], site_name: str, form: Path | None) -> Source:
 
     Raises:
         ProfileError: the log cannot be used.
-        ScenarioErrors: the scenario is not valid.
+        ScenarioErrors: the scenario, or the format's file, is not valid.
         UnknownScenarioError: there is no such scenario.
-        ReplayError: the format's file is not valid.
     """
     from ..hil.assembly import site_info
     from ..hil.logged import aligned, first_step_us, not_in_log
@@ -63,28 +62,10 @@ def of_log(places: Sequence[Path], site_name: str, form: Path | None) -> Source:
 
 
 def _format(path: Path | None) -> SiteLogFormat:
-    from pydantic import ValidationError
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
+    from ..scenarios.devices import load_model
     from ..sim.profiles.site_format import SiteLogFormat
 
-    if path is None:
-        return SiteLogFormat()
-    try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ReplayError(f"{path}: no such file") from None
-    except (OSError, ValueError, YAMLError) as problem:
-        what = str(problem).splitlines()[0]
-        raise ReplayError(f"{path}: cannot be read: {what}") from problem
-    try:
-        return SiteLogFormat.model_validate({} if content is None else content)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        keys = ", ".join(SiteLogFormat.model_fields)
-        raise ReplayError(f"{path}: {where}: {first['msg'].lower()}; keys: {keys}") from problem
+    return SiteLogFormat() if path is None else load_model(path, SiteLogFormat)
 
 
 def _with_reference(site: SiteInfo, log: SiteLog, notes: list[str]) -> SiteInfo:

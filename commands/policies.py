@@ -19,9 +19,12 @@ def named_policies(names: Iterable[str], own: Sequence[PolicyConfig]) -> tuple[P
         ScenarioErrors: a parameter file is not valid.
     """
     from ..hil.selection import UnknownPolicyError, select_policies
-    from ..scenarios.parameters import UnknownParametersError, tuned_policy
+    from ..scenarios.parameters import UnknownParametersError, reserved, tuned_policy
 
     try:
-        return select_policies(names, own, tuned_policy)
+        chosen = select_policies(names, own, tuned_policy)
     except UnknownParametersError as problem:
         raise UnknownPolicyError(str(problem)) from None
+    for refused in filter(None, map(reserved, chosen)):
+        raise UnknownPolicyError(f"--policy: {refused}")
+    return chosen

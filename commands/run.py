@@ -331,7 +331,7 @@ def _judge_all(folders: Sequence[Path]) -> tuple[list[Judgement], list[str]]:
 
 
 def records_in(given: Path) -> list[Path]:
-    """Return the record that a folder is, or the judged records inside it.
+    """Return the record that a folder is, or the judged records inside it, a suite's too.
 
     Raises:
         UsageError: the folder holds none.
@@ -339,9 +339,12 @@ def records_in(given: Path) -> list[Path]:
     """
     if (given / "record.json").exists() or (given / "trace").exists() or not given.is_dir():
         return [given]
+    from ..evaluation.suite.results import IDENTITY_FILE
+
     baselines: list[str] = []
     for depth in ("*", "*/*"):  # a scenario's folder, or the one that runs go to
-        inside = sorted(path.parent for path in given.glob(f"{depth}/record.json"))
+        below = given / "runs" if (given / IDENTITY_FILE).is_file() else given
+        inside = sorted(path.parent for path in below.glob(f"{depth}/record.json"))
         found = [path for path in inside if not path.name.startswith(_BASELINE)]
         if found:
             return found
@@ -350,6 +353,9 @@ def records_in(given: Path) -> list[Path]:
         raise UsageError(
             f"{given} holds records of baselines only; to judge one, name it: {baselines[0]}"
         )
+    suites = sorted(path.parent for path in given.glob(f"*/{IDENTITY_FILE}"))
+    if suites:
+        raise UsageError(f"{given} holds no records but suites; name one: {suites[0]}")
     raise UsageError(f"{given} is no record and holds none")
 
 

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..agents.policy import PolicyConfig
 from ..sim.export.config import ExportPlantConfig
 from ..sim.faults import FaultConfig, slot
 from .messages import did_you_mean
 from .model import Audit, utc_of
+from .parameters import reserved
 from .slots import number_text
 from .source import Step, dotted
 
@@ -36,6 +38,7 @@ class Parts:
     time_zone: str | None = None
     load_ids: tuple[str, ...] | None = None
     policy_names: list[tuple[Step, str]] = field(default_factory=list)
+    policies: list[tuple[Step, PolicyConfig]] = field(default_factory=list)
     faults: list[tuple[Step, FaultConfig]] = field(default_factory=list)
     limits: list[tuple[Step, Any]] = field(default_factory=list)
     audit: Audit | None = None
@@ -74,6 +77,10 @@ def _names(parts: Parts) -> Iterator[Problem]:
             message = f"'{name}' is also the name of {dotted(first[name])}; allowed: unique names"
             yield (*path, "name"), f"{message} (set name)"
         first.setdefault(name, path)
+    for path, policy in parts.policies:
+        refused = reserved(policy)
+        if refused:
+            yield (*path, "name"), refused
 
 
 def _faults(parts: Parts) -> Iterator[Problem]:

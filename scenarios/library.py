@@ -45,6 +45,13 @@ def find(name: str, root: Path | None = None, what: str = "scenario") -> Path:
     if matches:
         raise UnknownScenarioError(f"'{name}' is ambiguous; allowed: {', '.join(matches)}")
     short = {full.rsplit("/", 1)[-1]: full for full in known}
+    other, command = (ROOT, "run") if what == "suite" else (SUITES, "suite")
+    if name in {word for full in names(other) for word in (full, full.rsplit("/", 1)[-1])}:
+        kind = "scenario" if what == "suite" else "suite"
+        raise UnknownScenarioError(
+            f"'{name}' is a {kind}, and a {what} is wanted; a {kind} is run by: "
+            f"wattbench {command} {name}"
+        )
     near = difflib.get_close_matches(name, [*known, *short], n=1)
     hint = f"; did you mean '{short.get(near[0], near[0])}'?" if near else ""
     raise UnknownScenarioError(

@@ -9,11 +9,13 @@ with its place in the file that wrote it.
 from __future__ import annotations
 
 import difflib
+import functools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from ..sim.config import Model
 from .devices import load_model
@@ -29,8 +31,12 @@ FOLDER: Final = Path(__file__).parents[1] / "fixtures" / "tuned"
 KEY: Final = "parameters"
 #: What tells a shipped file from a kind of policy on the command line: `tuned-pi`.
 PREFIX: Final = "tuned-"
-#: What a policy with tuned parameters is called that has no name of its own: `pi-tuned`.
+#: What a policy with the values of the shipped file is called: `pi-tuned`. Nobody else is.
 SUFFIX: Final = "-tuned"
+#: What one with other values out of a file is called that has no name of its own: `pi-own`.
+OWN_SUFFIX: Final = "-own"
+#: The policy that everything is held against.
+ZERO: Final = "zero"
 _SECTIONS: Final = ("policies", "baselines")
 
 
@@ -162,8 +168,49 @@ def tuned_policy(name: str) -> PolicyConfig | None:
     else:
         return None
     policy = load_parameters(path).parameters
-    named = policy.name if policy.name is not None else f"{policy.label}{SUFFIX}"
-    return policy.model_copy(update={"name": named})
+    if policy.name is not None:
+        return policy
+    suffix = SUFFIX if has_shipped_values(policy) else OWN_SUFFIX
+    return policy.model_copy(update={"name": f"{policy.label}{suffix}"})
+
+
+def has_shipped_values(policy: PolicyConfig) -> bool:
+    """Return whether a policy's values are those of the shipped file of its kind."""
+    path = FOLDER / f"{_kind_of(policy)}.yaml"
+    return path.is_file() and _nameless(_read(path)) == _nameless(policy)
+
+
+def reserved(policy: PolicyConfig) -> str:
+    """Return why a policy must not have its name, empty if it may.
+
+    `zero` and `pi-tuned` stand for what everybody means by them: metrics, scores and claims are
+    held against policies of these names.
+    """
+    name, kind = policy.label, _kind_of(policy)
+    if name == ZERO and kind != ZERO:
+        return f"'{ZERO}' is the name of kind {ZERO} alone; allowed: another name"
+    tuned = name.removesuffix(SUFFIX)
+    if tuned == name or tuned not in shipped_names():
+        return ""
+    if kind == tuned and has_shipped_values(policy):
+        return ""
+    return (
+        f"'{name}' is the name of kind {tuned} with the values of the shipped file alone, and "
+        f"this one has others; allowed: another name, or {{kind: {tuned}, parameters: {tuned}}}"
+    )
+
+
+def _kind_of(policy: PolicyConfig) -> str:
+    return str(type(policy).model_fields["kind"].default)
+
+
+def _nameless(policy: PolicyConfig) -> PolicyConfig:
+    return policy.model_copy(update={"name": None})
+
+
+@functools.cache
+def _read(path: Path) -> PolicyConfig:
+    return load_parameters(path).parameters
 
 
 def expand(root: Node) -> list[ScenarioError]:
@@ -222,6 +269,17 @@ def _merged(item: Node, reference: Node) -> Node:
     merged = merge(values, item)
     assert isinstance(merged.value, dict)
     if "name" not in merged.value:
-        merged.value["name"] = Node(f"{kind}{SUFFIX}", reference.place, reference.key_place)
+        suffix = SUFFIX if _has_shipped_values(merged) else OWN_SUFFIX
+        merged.value["name"] = Node(f"{kind}{suffix}", reference.place, reference.key_place)
     merged.number(item.path)
     return merged
+
+
+def _has_shipped_values(entry: Node) -> bool:
+    """Whether a policy's entry, which may have mistakes, has the values of the shipped file."""
+    try:
+        text = json.dumps({"parameters": entry.plain()})
+        policy = ParameterFile.model_validate_json(text, strict=True).parameters
+    except ValidationError:
+        return False
+    return has_shipped_values(policy)

@@ -28,11 +28,14 @@ another unit (`power_w: 1.5 kW`). Units: {units}.
 
 **Extending.** `extends: ../base.yaml` takes over another file, `extends: export/clear_day` a
 scenario of the library. Mappings merge key by key; lists and single values replace. A mapping
-that names another `kind` replaces the one it overrides. `name` is not taken over.
+that names another `kind` replaces the one it overrides. `name` is not taken over, nor is an
+`audit` of policies that are replaced.
 
 **Tuned parameters.** `parameters: pi` in a policy's entry takes over the values of the shipped
 parameter file `pi`, `parameters: lab.yaml` those of a file; keys of the entry win. Without `name`
-it is then called `pi-tuned`. See [tuning](../concepts/tuning.md).
+it is then called `pi-tuned` if its values are those of the shipped file, `pi-own` if they are
+others. No other policy may be called `pi-tuned`, and only one of kind `zero` may be called `zero`.
+See [tuning](../concepts/tuning.md).
 
 **Files** that a scenario names are found from the YAML file that names them.
 

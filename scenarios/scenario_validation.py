@@ -52,6 +52,7 @@ class ScenarioValidation(Validation[Scenario]):
             time_zone=zone if ("profiles", "site", "time_zone") not in self._work.cut else None,
             load_ids=ids,
             policy_names=self._policy_names(),
+            policies=[*self._items(parts, "policies"), *self._items(parts, "baselines")],
             faults=self._items(parts, "faults"),
             limits=self._items(parts, "limits"),
             audit=getattr(parts, "audit", None),

@@ -6,6 +6,7 @@ it was written: in the scenario's file, or in the suite's.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from .devices import set_name
 from .errors import Place, ScenarioError, ScenarioErrors
 from .extends import merge_roots, read_base, resolve
+from .load import is_scenario_root, is_suite_root
 from .messages import did_you_mean
 from .parameters import expand
 from .scenario_validation import ScenarioValidation
@@ -21,7 +23,6 @@ from .suite import Stratum, Suite, SuiteFile, Variant, problems
 from .validate import Validation
 
 _TAKEN_OVER = ("policies", "baselines", "decision_rule")
-_SUITES_OWN = {"variants", "training_seeds", "interval_limits"}
 
 
 def load_suite(path: str | Path) -> Suite:
@@ -34,6 +35,10 @@ def load_suite(path: str | Path) -> Suite:
     if document.root is None:
         raise ScenarioErrors(document.errors)
     root = document.root
+    if is_scenario_root(root):
+        message = "this is a scenario, and a suite is wanted; a scenario is run by: wattbench run"
+        text = f"{message} {shlex.quote(str(path))}"
+        raise ScenarioErrors([ScenarioError.at(root.place, "", text)])
     set_name(root, path)
     root.number()
     document.errors += expand(root)
@@ -52,10 +57,7 @@ def load_suite(path: str | Path) -> Suite:
 def is_suite(path: Path) -> bool:
     """Return whether a file is meant to be a suite rather than a scenario, by its keys."""
     root = read_document(path).root
-    keys = root.value if root is not None and isinstance(root.value, dict) else {}
-    if "scenarios" in keys:
-        return True
-    return not {"plant", "extends", "clock"} & keys.keys() and bool(_SUITES_OWN & keys.keys())
+    return root is not None and is_suite_root(root)
 
 
 class _Composition:

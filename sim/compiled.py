@@ -6,6 +6,10 @@ as the vector width suggests) and NumPy's error model (a division by zero gives 
 of a branch that raises). A parallel kernel may split its instances over threads, but must not
 reduce across them: the order of such a sum depends on the number of threads.
 
+Processes share a cache, with a lock a function around each reading and writing of it: without, two
+that compile different types of one function at once could write both under one number, and the
+index would call the one the other.
+
 numba's cache notices a change of the file that a kernel stands in, but not of the functions and
 constants that the kernel takes from other files; it would go on with the old ones. So the kernels
 of a file are cached in a folder that is named after the content of this file and of all that it
@@ -15,17 +19,19 @@ imports from the package.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache
 
 from .cache import ROOT, cache_home
 
@@ -63,12 +69,51 @@ def _compile(function: F, *, parallel: bool = False) -> F:
     folder = _folder_of(function.__code__.co_filename)
     config.CACHE_DIR = folder or ""
     try:
-        made = numba.njit(
-            function, cache=folder is not None, error_model="numpy", parallel=parallel
-        )
+        made = numba.njit(function, error_model="numpy", parallel=parallel)
+        if folder is not None:
+            made._cache = _SharedCache(function)  # type: ignore[no-untyped-call]
         return cast(F, made)
     finally:
         config.CACHE_DIR = before
+
+
+class _SharedCache(FunctionCache):
+    """A function's cache on disk that any number of processes may read and write at once."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what is cached for a signature, None if it is still to be compiled."""
+        with self._locked(fcntl.LOCK_SH):
+            found = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        if found is None:
+            _tell_once()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Write what was compiled for a signature."""
+        with self._locked(fcntl.LOCK_EX):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+    @contextlib.contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        """Hold the function's lock, which is free again when its process ends."""
+        path = Path(self.cache_path, f"{self._impl.filename_base}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            fcntl.flock(file, how)
+            yield
+
+
+_listeners: list[Callable[[], None]] = []
+
+
+def when_compiling(tell: Callable[[], None]) -> None:
+    """Call ``tell`` when this process first has to compile what no other has left in the cache."""
+    _listeners.append(tell)
+
+
+def _tell_once() -> None:
+    while _listeners:
+        _listeners.pop()()
 
 
 @lru_cache(maxsize=256)

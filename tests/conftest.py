@@ -16,8 +16,8 @@ pytest_plugins = ["pytester"]
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
-# Two processes that write one compile cache can mix up entries. Each pytest-xdist worker, and the
-# commands that it starts, therefore has a cache of its own; it is kept from one run to the next.
+# Each pytest-xdist worker, and the commands that it starts, has a compile cache of its own, so that
+# tests that look at the cache meet nobody else's writing; it is kept from one run to the next.
 _worker = os.environ.get("PYTEST_XDIST_WORKER")
 if _worker is not None:
     _cache = Path(__file__).resolve().parents[1] / ".cache" / "numba" / _worker

@@ -187,9 +187,11 @@ def _work(runner: Runner, submit: Submit, folder: Path, *, bracket: bool) -> Non
 
 def _size(chosen: Suite, planned: Sequence[Unit], done: int) -> str:
     runs = sum(len(unit.cells) for unit in planned)
-    strata = counted(len(chosen.strata), "scenario")
-    seeds = counted(len(chosen.config.seeds), "seed")
-    text = f"suite {chosen.name}: {strata} × {seeds}, {counted(runs, 'run')} with baselines"
+    factors = [counted(len({stratum.scenario for stratum in chosen.strata}), "scenario")]
+    if chosen.config.variants:
+        factors.append(counted(len(chosen.config.variants), "variant"))
+    factors.append(counted(len(chosen.config.seeds), "seed"))
+    text = f"suite {chosen.name}: {' × '.join(factors)}, {counted(runs, 'run')} with baselines"
     return f"{text}, {done} of them finished" if done else text
 
 

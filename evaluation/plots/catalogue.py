@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Format = Literal["png", "svg"]
+
+_LONGEST = 160
+"""Characters of a file's name, without kind and suffix."""
 
 #: Pictures of one run, by the name of their kind.
 OF_ONE: Mapping[str, Callable[[Subject], Figure]] = {
@@ -47,7 +51,7 @@ def check_kinds(kinds: Sequence[str]) -> None:
         if kind not in KINDS:
             nearest = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.4)
             hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-            raise UnknownKindError(f"no picture '{kind}'{hint} Allowed: {', '.join(KINDS)}")
+            raise UnknownKindError(f"no picture '{kind}'; allowed: {', '.join(KINDS)}{hint}")
 
 
 def draw(kind: str, subjects: Sequence[Subject]) -> Figure:
@@ -74,15 +78,18 @@ def save(figure: Figure, path: Path) -> None:
         with drawing(), temporary.open("wb") as file:
             figure.savefig(file, format=path.suffix[1:], metadata=metadata)
         temporary.replace(path)
-    except OSError:
+    except OSError as problem:
         temporary.unlink(missing_ok=True)
-        raise
+        # A full disk shows while the picture is written, and that error names no file.
+        raise OSError(problem.errno, problem.strerror or str(problem), str(path)) from problem
 
 
 def write_plots(
     subjects: Sequence[Subject], kinds: Sequence[str], out: Path, form: Format
 ) -> tuple[list[Path], list[str]]:
     """Draw runs into files, ``OUT/<scenario's folder>-<run's folder>-<kind>.<form>``.
+
+    A picture of several is named after all of them.
 
     Args:
         subjects: the runs.
@@ -121,8 +128,20 @@ def write_plots(
                 one(kind, [subject], name, str(subject.folder))
     for kind in wanted:
         if kind in OF_SEVERAL:
-            one(kind, subjects, f"{names[0]}-and-{len(names) - 1}", f"{len(names)} run(s)")
+            one(kind, subjects, _name_of_all(names), f"{len(names)} run(s)")
     return written, missing
+
+
+def _name_of_all(names: Sequence[str]) -> str:
+    """Return a name for a picture of several runs: all of theirs.
+
+    Where that is too long for a file, the first and a hash of all: other runs have another name.
+    """
+    name = "-and-".join(names)
+    if len(name) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{names[0][:_LONGEST]}-and-{len(names) - 1}-{digest}"
 
 
 def _names(subjects: Sequence[Subject]) -> list[str]:

@@ -157,11 +157,13 @@ def _one_step(axis: Axes, subject: Subject, actuator: ActuatorInfo, row: int) ->
     axis.set_title(f"{actuator.id}, the largest step, {when:%H:%M:%S}")
     axis.set_xlabel("since the command was sent (s)")
     axis.set_ylabel("power (kW)")
-    for name, values, style, colour, where in (
-        ("drawn (truth)", power_w, "-", "load", "steps-pre"),
-        ("commanded", commanded_w, "--", "command", "steps-post"),
+    rows_s = np.diff(subject.times_s("truth"))
+    every = f"means of {float(np.median(rows_s)):g} s" if len(rows_s) else "means"
+    for name, source, values, style, colour, where in (
+        # Rows are means up to their time: one can rise before the moment in it of the effect.
+        (f"drawn (truth, {every})", "truth", power_w, "-", "load", "steps-pre"),
+        ("commanded", "commands", commanded_w, "--", "command", "steps-post"),
     ):
-        source = "commands" if name == "commanded" else "truth"
         since_s = subject.times_s(source) - sent_s
         near = (since_s >= -_BEFORE_S - 1) & (since_s <= _AFTER_S + 1)
         axis.plot(

@@ -15,6 +15,7 @@ _SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
 }
 _PLAIN = {"1": (0.01, "%"), "count": (1.0, ""), "1/min": (1.0, "/min")}
+_MOST_DECIMALS = 6
 _FACTORS = {"MW": 1e6, "kW": 1e3, "MWh": 1e6, "kWh": 1e3, "kvar": 1e3, "ms": 1e-3, "µs": 1e-6}
 
 
@@ -50,6 +51,23 @@ def quantity(value: float | None, unit: str, like: float | None = None) -> str:
         return NONE
     factor, name = scale_for(unit, abs(value) if like is None else like)
     return f"{number(value / factor)}{_THIN}{name}".rstrip(_THIN)
+
+
+def significant(value: float | None, unit: str, like: float | None = None) -> str:
+    """Return a value as `quantity` does, with three significant digits however small it is.
+
+    In a column with one unit small values that differ look different: ``0.0291 kWh``.
+    """
+    if value is None or not math.isfinite(value):
+        return NONE
+    factor, name = scale_for(unit, abs(value) if like is None else like)
+    shown = value / factor
+    text = number(shown)
+    if 0 < abs(shown) < 1:
+        decimals = 2 - math.floor(math.log10(abs(shown)))
+        few = decimals <= _MOST_DECIMALS
+        text = (f"{shown:.{decimals}f}" if few else f"{shown:.2e}").replace("-", "\u2212")
+    return f"{text}{_THIN}{name}".rstrip(_THIN)
 
 
 def exact(value: float | None, unit: str, like: float | None = None) -> str:

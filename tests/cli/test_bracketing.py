@@ -24,9 +24,11 @@ from wattbench.evaluation.bracket import BOUND, REPLAY, ZERO, read_bracket
 from wattbench.evaluation.judge import judge
 from wattbench.evaluation.record import read_record
 from wattbench.hil.bench import Bench
+from wattbench.scenarios.errors import ScenarioErrors
 from wattbench.scenarios.library import locate
 from wattbench.scenarios.load import load_scenario
 from wattbench.scenarios.model import Scenario
+from wattbench.scenarios.parameters import has_shipped_values
 from wattbench.sim.export.bound import BoundError
 
 SCENARIO = """
@@ -310,3 +312,18 @@ def test_no_bracket_where_nothing_can_be_run_again(file, tmp_path) -> None:
     assert found is not None
     assert found.no_bracket.startswith("under the clock wall")
     assert set(found.objective_wh) == {"smith"}
+
+
+def test_the_tuned_pi_is_the_one_with_the_shipped_values(file: Path) -> None:
+    pi = bracketing._tuned_pi()
+    assert has_shipped_values(pi)
+    assert pi.label == "pi-tuned"
+    # Records of before the name was reserved may hold another one of that name.
+    weak = POLICIES["pi"].config(name="pi-tuned", kp=0.001)
+    assert bracketing._name_of(weak, pi) == "pi-tuned (policy)"
+    assert bracketing._name_of(pi, pi) == "pi-tuned"
+    file.with_name("weak.yaml").write_text(
+        f"extends: {file}\npolicies: [{{kind: pi, name: pi-tuned, kp: 0.001}}]\n"
+    )
+    with pytest.raises(ScenarioErrors, match="'pi-tuned' is the name of kind pi with the values"):
+        load_scenario(file.with_name("weak.yaml"))

@@ -247,7 +247,10 @@ def test_another_policys_differences_are_told_and_kept(runs, tmp_path) -> None:
         (["--log", "x", "--policy", "pi"], "--log needs --site"),
         (["--log", "x.csv", "--site", "export/demo", "--policy", "pi"], "no such file"),
         (["--log", "x.csv", "--site", "export/dem", "--policy", "pi"], "did you mean"),
-        (["--log", "x", "--site", "demo", "--policy", "pi", "--format", "f"], "f: no such file"),
+        (
+            ["--log", "x", "--site", "demo", "--policy", "pi", "--format", "f"],
+            "f:1:1: no such file",
+        ),
         (["gone", "--policy", "pi"], "is missing"),
         (["pi-seed1", "--policy", "gone.onnx"], "no such file"),
     ],
@@ -292,4 +295,4 @@ def test_a_log_is_shown_to_a_policy(tmp_path) -> None:
     form.write_text("power: kW\n")
     code, _, err = call("replay", *options, "--policy", "pi")
     assert code == 2
-    assert f"{form}: power: extra inputs are not permitted; keys: time_column" in err
+    assert f"{form}:1:1: power: unknown key; allowed: time_column" in err

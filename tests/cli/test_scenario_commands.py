@@ -198,3 +198,42 @@ def test_wrong_usage_is_one_json_object_too(words: list[str]) -> None:
     said = json.loads(done.stdout)
     assert (said["verdict"], said["exit_code"], said["runs"]) == (None, 2, [])
     assert f"Error: {said['error']}" in done.stderr
+
+
+SUITE = "scenarios: [export/clear_day]\nvariants: [{name: plain}]\nseeds: [1]\n"
+
+
+@pytest.mark.parametrize("command", ["run", "bound"])
+def test_a_suite_is_no_scenario(command: str, tmp_path: Path) -> None:
+    suite = tmp_path / "my_suite.yaml"
+    suite.write_text(SUITE)
+    code, _, err = run(command, suite)
+    assert code == 2
+    assert err == (
+        f"wattbench: {suite}:1:1: this is a suite, and a scenario is wanted; a suite is run by: "
+        f"wattbench suite {suite}\n"
+    )
+
+
+def test_a_scenario_is_no_suite(good: Path, tmp_path: Path) -> None:
+    code, _, err = run("suite", good, "--out", tmp_path / "runs")
+    assert code == 2
+    assert err == (
+        f"wattbench: {good}:1:1: this is a scenario, and a suite is wanted; a scenario is run by: "
+        f"wattbench run {good}\n"
+    )
+
+
+def test_the_bound_is_of_a_run_in_a_suites_folder(tmp_path: Path) -> None:
+    suite = tmp_path / "my_suite"
+    for name in ("smith-seed1", "smith-seed2", "baseline-zero-seed1"):
+        folder = suite / "runs" / "roof" / name
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text("{}")
+    (suite / "suite.json").write_text("{}")
+    code, _, err = run("bound", suite)
+    assert code == 2
+    assert err == (
+        f"wattbench: {suite} is the folder of 2 judged runs, and a bound is of one scenario and "
+        f"seed; name one: {suite / 'runs' / 'roof' / 'smith-seed1'}\n"
+    )

@@ -88,7 +88,7 @@ def test_a_scenario_takes_the_file(small: tuple[Path, str], tmp_path: Path) -> N
     )
     (policy,) = load_scenario(case).policies
     assert policy == load_parameters(small[0]).parameters.model_copy(
-        update={"name": "threshold-tuned"}
+        update={"name": "threshold-own"}
     )
 
 
@@ -96,7 +96,7 @@ def test_run_takes_the_file_as_a_policy(small: tuple[Path, str], tmp_path: Path)
     arguments = ("--policy", small[0], "--policy", "threshold", "--out", tmp_path, "--json")
     code, out, _ = run("run", HERE / "ten_minutes.yaml", *arguments)
     assert code in {0, 1}
-    assert [row["policy"] for row in json.loads(out)["runs"]] == ["threshold-tuned", "threshold"]
+    assert [row["policy"] for row in json.loads(out)["runs"]] == ["threshold-own", "threshold"]
 
 
 def test_run_takes_a_shipped_file(tmp_path: Path) -> None:

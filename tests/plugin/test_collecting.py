@@ -141,3 +141,20 @@ def test_last_three_sessions_are_kept(tmp_path: Path) -> None:
     _tidy(tmp_path, "session-now")
     assert len(list(tmp_path.iterdir())) == 2
     _tidy(tmp_path / "gone", "session-now")
+
+
+@pytest.mark.parametrize("words", [[], ["-p", "xdist", "-n", "2"]])
+def test_that_kernels_are_compiled_is_said_once(
+    project: Path, run_pytest: Pytest, words: list[str]
+) -> None:
+    (project / "test_slow.py").write_text(
+        "import pathlib, pytest\n"
+        "from wattbench.pytest_plugin import _say_compiling\n"
+        "@pytest.mark.parametrize('k', range(4))\n"
+        "def test_slow(request, k):\n"
+        "    _say_compiling(request.config, pathlib.Path('session').absolute())\n"
+    )
+    done = run_pytest("test_slow.py", *words)
+    done.assert_outcomes(passed=4)
+    said = "compiling the kernels of this version, which takes a minute or two; from then on"
+    assert done.stderr.str().count(said) == 1

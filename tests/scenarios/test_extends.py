@@ -143,3 +143,33 @@ def test_behind_a_missing_base_only_certain_mistakes_are_told(write: Write) -> N
     with pytest.raises(ScenarioErrors) as raised:
         load_scenario(write(textwrap.dedent(text), "case.yaml"))
     assert [error.field for error in raised.value.errors] == ["extends", "clock.duration_s"]
+
+
+AUDITED = "audit: {passing: smith, broken: [zero]}\n"
+
+
+@pytest.mark.parametrize("own", ["policies: [{kind: threshold}]", "baselines: [{kind: always_on}]"])
+def test_an_audit_of_policies_that_were_replaced_is_not_taken_over(
+    write: Write, valid: str, own: str
+) -> None:
+    write(valid + AUDITED, "base.yaml")
+    again = load_scenario(write("extends: base.yaml\nseeds: [7]\n", "seeds.yaml"))
+    assert again.audit is not None
+    limits = "limits: [{metric: export_energy, max: 1 kWh}]\n"
+    child = load_scenario(write(f"extends: base.yaml\n{own}\n{limits}", "child.yaml"))
+    assert child.audit is None
+
+
+def test_an_audit_of_policies_that_are_there_is_taken_over(write: Write, valid: str) -> None:
+    write(valid + AUDITED, "base.yaml")
+    more = "extends: base.yaml\npolicies: [{kind: smith}, {kind: threshold}]\n"
+    assert load_scenario(write(more, "more.yaml")).audit is not None
+
+
+def test_an_own_audit_is_checked(write: Write, valid: str) -> None:
+    write(valid + AUDITED, "base.yaml")
+    text = "extends: base.yaml\npolicies: [{kind: threshold}]\naudit: {passing: smyth}\n"
+    child = write(text, "child.yaml")
+    with pytest.raises(ScenarioErrors) as raised:
+        load_scenario(child)
+    assert any(error.file == str(child) and error.line == 3 for error in raised.value.errors)

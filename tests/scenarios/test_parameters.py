@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from wattbench.commands.policies import named_policies
+from wattbench.hil.selection import UnknownPolicyError
 from wattbench.scenarios import parameters
 from wattbench.scenarios.errors import ScenarioErrors
 from wattbench.scenarios.load import load_scenario
@@ -57,7 +59,7 @@ def test_values_are_defaults_and_the_entry_wins(write: Write, scenario: Callable
 def test_the_resolved_scenario_holds_plain_values(write: Write, scenario: Callable) -> None:
     write(FILE, "lab.yaml")
     short = load_scenario(write(scenario("{kind: pi, parameters: lab.yaml}"), "case.yaml"))
-    plain = "{kind: pi, name: pi-tuned, kp: 0.31, deadband_w: 120}"
+    plain = "{kind: pi, name: pi-own, kp: 0.31, deadband_w: 120}"
     long = load_scenario(write(scenario(plain), "plain/case.yaml"))
     assert short == long
     assert short.hash() == long.hash()
@@ -68,7 +70,7 @@ def test_a_file_is_found_from_the_file_that_names_it(write: Write, scenario: Cal
     write(FILE, "base/lab.yaml")
     write(scenario("{kind: pi, parameters: lab.yaml}"), "base/base.yaml")
     (policy,) = load_scenario(write("extends: base/base.yaml\n", "own.yaml")).policies
-    assert policy.label == "pi-tuned"
+    assert policy.label == "pi-own"
 
 
 def test_baselines_take_them_too(write: Write, valid: str) -> None:
@@ -156,3 +158,71 @@ def test_shipped_files_are_valid_and_say_where_they_come_from(name: str) -> None
 
 def test_the_controllers_come_tuned() -> None:
     assert {"pi", "smith", "threshold"} <= set(shipped_names())
+
+
+@pytest.mark.parametrize(
+    ("entry", "label"),
+    [
+        ("{kind: pi, parameters: pi}", "pi-tuned"),
+        ("{kind: pi, parameters: pi, name: pi-tuned}", "pi-tuned"),
+        ("{kind: pi, parameters: pi, kp: 0.001}", "pi-own"),
+        ("{kind: pi, parameters: pi, max_age_s: 9 s}", "pi-own"),
+        ("{kind: pi, parameters: pi, kp: 0.001, name: mine}", "mine"),
+        ("{kind: zero, name: zero}", "zero"),
+        ("{kind: zero, name: nothing}", "nothing"),
+        ("{kind: onnx-like, name: x}", ""),
+    ],
+)
+def test_only_the_shipped_values_are_called_tuned(
+    write: Write, scenario: Callable, entry: str, label: str
+) -> None:
+    case = write(scenario(entry).replace("  - {kind: zero}\n", ""))
+    if not label:
+        assert "unknown kind" in errors_of(case)[0]
+        return
+    (policy,) = load_scenario(case).policies
+    assert policy.label == label
+
+
+@pytest.mark.parametrize(
+    ("entry", "at", "message"),
+    [
+        ("{kind: always_on, name: zero}", "zero", "'zero' is the name of kind zero alone"),
+        (
+            "{kind: pi, kp: 0.03, name: pi-tuned}",
+            "pi-tuned",
+            "'pi-tuned' is the name of kind pi with the",
+        ),
+        ("{kind: smith, parameters: smith, name: pi-tuned}", "pi-tuned", "parameters: pi}"),
+        ("{kind: pi, parameters: pi, kp: 0.01, name: pi-tuned}", "pi-tuned", "another name"),
+    ],
+)
+def test_a_name_that_means_something_else_is_refused_where_it_stands(
+    write: Write, scenario: Callable, entry: str, at: str, message: str
+) -> None:
+    text = scenario(entry).replace("  - {kind: zero}\n", "")
+    case = write(text)
+    (found,) = errors_of(case)
+    line = line_of(case, entry)
+    column = case.read_text().splitlines()[line - 1].index(f"name: {at}") + len("name: ") + 1
+    assert found.startswith(f"{case}:{line}:{column}: policies[0].name: ")
+    assert message in found
+    assert "; allowed: another name" in found
+
+
+def test_a_file_of_ones_own_is_not_called_tuned_on_the_command_line(write: Write) -> None:
+    policy = tuned_policy(str(write(FILE, "mine.yaml")))
+    assert policy is not None
+    assert policy.label == "pi-own"
+    shipped = (parameters.FOLDER / "pi.yaml").read_text()
+    copied = tuned_policy(str(write(shipped, "copy.yaml")))
+    assert copied is not None
+    assert copied.label == "pi-tuned"  # the values count, not where the file lies
+
+
+def test_a_network_must_not_take_a_reserved_name(tmp_path: Path) -> None:
+    for name in ("zero", "pi-tuned"):
+        for suffix in (".onnx", ".json"):
+            (tmp_path / f"{name}{suffix}").write_text("{}")
+        with pytest.raises(UnknownPolicyError, match=f"'{name}' is the name of kind"):
+            named_policies([str(tmp_path / f"{name}.onnx")], ())

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from wattbench.scenarios.errors import ScenarioErrors
-from wattbench.scenarios.library import SUITES, UnknownScenarioError, locate_suite
+from wattbench.scenarios.library import SUITES, UnknownScenarioError, locate, locate_suite
 from wattbench.scenarios.listing import suites
+from wattbench.scenarios.load import load_scenario
 from wattbench.scenarios.suite import Suite
 from wattbench.scenarios.suite_loading import is_suite, load_suite
 
@@ -206,3 +207,27 @@ def test_a_suite_is_told_from_a_scenario(file: Callable[[str], Path]) -> None:
     assert is_suite(path)
     assert not is_suite(path.parent / "site.yaml")
     assert is_suite(file("sceanrios: [a]\nvariants: []\n"))
+
+
+def test_a_file_of_the_other_kind_is_told_with_the_command_for_it(write: Write, valid: str) -> None:
+    scenario = write(valid, "my roof.yaml")
+    suite = write("title: t\nscenarios: [export/clear_day]\nseeds: [1]\n", "both.yaml")
+    with pytest.raises(ScenarioErrors) as raised:
+        load_scenario(suite)
+    assert str(raised.value) == (
+        f"{suite}:2:1: this is a suite, and a scenario is wanted; a suite is run by: "
+        f"wattbench suite {suite}"
+    )
+    with pytest.raises(ScenarioErrors) as raised:
+        load_suite(scenario)
+    assert str(raised.value) == (
+        f"{scenario}:1:1: this is a scenario, and a suite is wanted; a scenario is run by: "
+        f"wattbench run '{scenario}'"
+    )
+
+
+def test_a_name_of_the_other_kind_is_told_with_the_command_for_it() -> None:
+    with pytest.raises(UnknownScenarioError, match="a suite is run by: wattbench suite acceptance"):
+        locate("acceptance_export")
+    with pytest.raises(UnknownScenarioError, match="is run by: wattbench run cloud_edges"):
+        locate_suite("cloud_edges")

@@ -23,7 +23,7 @@ def test_a_suites_policies_take_them(tmp_path: Path) -> None:
     (tmp_path / "suite.yaml").write_text(SUITE)
     suite = load_suite(tmp_path / "suite.yaml")
     (policy,) = suite.strata[0].experiment.policies
-    assert policy.label == "pi-tuned"
+    assert policy.label == "pi-own"
     assert policy.model_dump(include={"kp", "deadband_w"}) == {"kp": 0.4, "deadband_w": 33.0}
     assert suite.config.policies == (policy,)
 

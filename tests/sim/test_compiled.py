@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
@@ -102,3 +106,45 @@ def test_kernels_are_cached_in_the_folder_of_their_file() -> None:
     assert folder == cache_folder(ROOT / "sim" / "edge" / "meter.py", folder.parent)
     # Whoever else uses numba in this process is left alone.
     assert not str(numba.config.CACHE_DIR).startswith(str(folder))
+
+
+SHARED = """\
+import json, pathlib, sys, time
+from wattbench.sim.compiled import compiled, when_compiling
+
+@compiled
+def first_and_size(values):
+    return 10.0 * values[0] + len(values)
+
+told = []
+when_compiling(lambda: told.append(1))
+mine, here = json.loads(sys.argv[1]), pathlib.Path(__file__).parent
+(here / f"ready{mine[0]}").touch()
+while not (here / "go").exists():
+    time.sleep(0.001)
+found = [first_and_size((float(k),) * k) for k in mine]
+stats = first_and_size.stats
+hits, misses = sum(stats.cache_hits.values()), sum(stats.cache_misses.values())
+print(json.dumps([found, hits, misses, len(told)]))
+"""
+
+
+def test_processes_that_compile_at_once_share_one_cache(tmp_path: Path) -> None:
+    script = tmp_path / "shared.py"
+    script.write_text(SHARED)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def start(sizes: list[int]) -> subprocess.Popen[str]:
+        command = [sys.executable, str(script), json.dumps(sizes)]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+    sizes = list(range(1, 13))
+    both = [start(sizes[::2]), start(sizes[1::2])]
+    while not all((tmp_path / f"ready{first}").exists() for first in (1, 2)):
+        assert all(process.poll() is None for process in both)
+    (tmp_path / "go").touch()
+    for process, mine in zip(both, (sizes[::2], sizes[1::2]), strict=True):
+        assert json.loads(process.communicate()[0]) == [[11.0 * k for k in mine], 0, 6, 1]
+    # What either has compiled is found under its own types.
+    after = start(sizes)
+    assert json.loads(after.communicate()[0]) == [[11.0 * k for k in sizes], 12, 0, 0]

@@ -55,9 +55,9 @@ def _one(stratum: str, found: Sequence[Bracket]) -> str:
             f"<tr{' class=judged' if name in judged else ''}>"
             f'<th scope="row">{text(name)}</th>'
             f"<td>{picture(scale, at=value, span=span, lines=ends)}</td>"
-            f'<td class="n">{text(fmt.quantity(value, "Wh", like))}</td>'
+            f'<td class="n">{text(fmt.significant(value, "Wh", like))}</td>'
             f'<td class="n">{text(score)}</td>'
-            f'<td class="n">{text(fmt.quantity(regret, "Wh", like))}</td>'
+            f'<td class="n">{text(fmt.significant(regret, "Wh", like))}</td>'
             f'<td class="n">{fmt.NONE if ratio is None else f"{ratio:.2f}"}</td></tr>'
         )
     axis = f'<tr class="axis"><td></td><td>{scale.axis()}</td><td colspan="4"></td></tr>'

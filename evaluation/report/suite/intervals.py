@@ -27,15 +27,24 @@ def title_of(metric: str) -> str:
     return fmt.metric_title(metric, "objective J" if metric.startswith("objective@") else "")
 
 
-def ends(interval: Interval, unit: str) -> str:
-    """Return an interval's ends and level, ``10.2 % … 18.5 % (95 %)``, or why there is none."""
+def ends(interval: Interval, unit: str, like: float | None = None) -> str:
+    """Return an interval's ends and level, ``10.2 % … 18.5 % (95 %)``, or why there is none.
+
+    ``like``: the size that decides between Wh and kWh; None: the larger end.
+    """
     if math.isnan(interval.low) or math.isnan(interval.high):
         return f"no interval: {interval.reason}" if interval.reason else "no interval"
-    like = max((abs(v) for v in (interval.low, interval.high) if math.isfinite(v)), default=None)
+    if like is None:
+        like = _largest([interval.low, interval.high])
     return (
         f"{amount(interval.low, unit, like)} … {amount(interval.high, unit, like)}"
         f" ({100 * interval.level:g}\u202f%)"
     )
+
+
+def _largest(values: Iterable[float]) -> float | None:
+    """Return the size of the largest value that is a number, None if there is none."""
+    return max((abs(v) for v in values if math.isfinite(v)), default=None)
 
 
 def _basis(interval: Interval) -> str:
@@ -74,20 +83,21 @@ def interval_limits(results: Sequence[IntervalLimitResult]) -> str:
 def _limit_table(results: Sequence[IntervalLimitResult]) -> str:
     first = results[0]
     scale = _over((r.interval for r in results), first.unit, [first.bound])
+    found = [v for r in results for v in (r.interval.estimate, r.interval.low, r.interval.high)]
+    like = _largest([first.bound, *found])
     heads = [("Verdict", False), ("Policy", False), ("Interval", False), ("Estimate", True),
              ("From … to", True), ("Data", True), ("Note", False)]  # fmt: skip
     rows = [
         f'<tr><td>{badge(r.verdict.name)}</td><th scope="row">{text(r.policy)}</th>'
         f"<td>{_row_of(scale, r.interval, r.verdict.name, [r.bound])}</td>"
-        f'<td class="n">{text(amount(r.interval.estimate, r.unit))}</td>'
-        f'<td class="n">{text(ends(r.interval, r.unit))}</td>'
+        f'<td class="n">{text(amount(r.interval.estimate, r.unit, like))}</td>'
+        f'<td class="n">{text(ends(r.interval, r.unit, like))}</td>'
         f'<td class="n">{text(_basis(r.interval))}</td>'
         f'<td class="note">{text(_note(r))}</td></tr>'
         for r in results
     ]
     rows.append(_axis_row(scale, 2, 4))
-    bound = f"{'≤' if first.upper else '≥'} {amount(first.bound, first.unit)}"
-    caption = f"<b>{text(first.text)}</b> ({text(title_of(first.metric))} {text(bound)})"
+    caption = f"<b>{text(first.text)}</b> ({text(title_of(first.metric))})"
     return table(caption, heads, rows)
 
 

@@ -49,7 +49,7 @@ def verdicts(judgement: SuiteJudgement) -> str:
             cells.setdefault((cell.stratum, cell.policy), Counter())[MISSING] += 1
     links = [f'<a href="#runs-{i}">{text(name)}</a>' for i, name in enumerate(rows)]
     body = _matrix("Scenario", list(zip(rows, links, strict=True)), columns, cells)
-    legend = ", ".join(f"{letter} {word}" for word, letter in _LETTERS.items() if word in SEVERITY)
+    legend = ", ".join(f"{letter} {word}" for word, letter in _LETTERS.items() if word != MISSING)
     return (
         '<section id="matrix" class="long narrow"><h2>Verdicts</h2>'
         f'<p class="note">Runs of each policy, by verdict: {legend}, – planned and not finished.'

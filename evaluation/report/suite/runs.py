@@ -79,7 +79,11 @@ def why(row: RunRow) -> str:
     judged = [limit for limit in _limit_rows(row) if limit.verdict in SEVERITY]
     if not judged:
         return row.status if row.status != "completed" else ""
-    tight = max(judged, key=closeness)
+    # Nothing of what must not happen at all: kept, but not a close thing.
+    close = [limit for limit in judged if limit.bound != 0 or limit.measured != 0]
+    if not close:
+        return "nothing happened that must not"
+    tight = max(close, key=closeness)
     return f"tightest: {title_of(tight.metric)}, {share(tight) or 'far from its bound'}"
 
 
@@ -166,7 +170,7 @@ def _run(suite: Path, row: RunRow, keys: Sequence[str], like: Mapping[str, float
     cell = row.cell
     tag = '<span class="tag">baseline</span>' if cell.baseline else ""
     cells = [
-        fmt.quantity(_known(row.measurements.get(key)), METRICS[key].unit, like[key])
+        fmt.significant(_known(row.measurements.get(key)), METRICS[key].unit, like[key])
         for key in keys
     ]
     values = "".join(f'<td class="n">{text(value)}</td>' for value in cells)

@@ -74,12 +74,18 @@ class Scale:
 
 
 def amount(value: float | None, unit: str, like: float | None = None) -> str:
-    """Return a value with its unit; shares in %, with one decimal so that they compare; ±∞."""
+    """Return a value with its unit; shares in %, with one decimal at least; ±∞.
+
+    Three significant digits, so that values that differ look different.
+    """
     if value is not None and math.isinf(value):
         return "∞" if value > 0 else "\u2212∞"
     if unit != "1" or value is None or math.isnan(value):
-        return fmt.quantity(value, unit, like)
-    return f"{100 * value:.1f}\u202f%".replace("-", "\u2212")
+        return fmt.significant(value, unit, like)
+    percent = 100 * value
+    small = 0 < abs(percent) < 10
+    decimals = min(2 - math.floor(math.log10(abs(percent))), 6) if small else 1
+    return f"{percent:.{decimals}f}\u202f%".replace("-", "\u2212")
 
 
 def scale_over(values: Iterable[float | None], unit: str, width: int = 360) -> Scale:

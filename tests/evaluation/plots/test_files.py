@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -41,7 +43,8 @@ def test_all_kinds_by_default(
         assert [n for n in names if n.startswith(f"{stem}-") and "-and-" not in n] == [
             f"{stem}-{kind}" for kind in KINDS if kind != "comparison"
         ]
-    assert names[-1].endswith("-and-1-comparison")
+    both = [f"{run.folder.parent.name}-{run.folder.name}" for run in (subject, other)]
+    assert names[-1] == f"{both[0]}-and-{both[1]}-comparison"
     assert sorted(tmp_path.iterdir()) == sorted(written)
 
 
@@ -107,8 +110,10 @@ def test_unknown_kind_names_the_nearest(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command([folder], tmp_path, "imbalanse") == 2
-    assert "no picture 'imbalanse'; did you mean 'imbalance'?" in told(capsys)
-    with pytest.raises(UnknownKindError):
+    assert "no picture 'imbalanse'; allowed: power, " in told(capsys)
+    with pytest.raises(UnknownKindError, match=r"no picture 'nosuch'; allowed: .*, comparison$"):
+        write_plots([], ["nosuch"], tmp_path, "svg")
+    with pytest.raises(UnknownKindError, match=r"; did you mean 'power'\?$"):
         write_plots([], ["powr"], tmp_path, "svg")
 
 
@@ -180,3 +185,55 @@ def test_help_lists_every_kind() -> None:
     shown = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60)
     for kind in KINDS:
         assert kind in shown.stdout
+
+
+def test_comparisons_of_other_runs_have_other_names(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "save", lambda _figure, path: path.touch())
+    subjects = []
+    for name in ("smith-seed1", "pi-seed1", "zero-seed1", *(f"{'x' * 40}-seed{k}" for k in "12")):
+        shutil.copytree(folder, tmp_path / "roof" / name)
+        subjects.append(read_subject(tmp_path / "roof" / name))
+    first, second, third, *long = subjects
+
+    def compared(*runs: Subject) -> str:
+        (path,), _ = write_plots(runs, ["comparison"], tmp_path / "out", "png")
+        return path.name
+
+    assert compared(first, second) == "roof-smith-seed1-and-roof-pi-seed1-comparison.png"
+    assert compared(first, third) == "roof-smith-seed1-and-roof-zero-seed1-comparison.png"
+    shortened = compared(*subjects), compared(first, third, second, *long)
+    assert len(set(shortened)) == 2
+    assert all(len(name) <= 200 for name in shortened)
+
+
+def test_a_full_disk_names_the_picture(tmp_path: Path) -> None:
+    class Full:
+        def savefig(self, *_given: object, **_named: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "roof-power.png"
+    with pytest.raises(OSError, match="No space left") as caught:
+        catalogue.save(cast("Any", Full()), path)
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_suites_folder_means_the_judged_runs_in_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = tmp_path / "runs" / "my_suite"
+    for name in ("pi-seed1", "baseline-zero-seed1"):
+        shutil.copytree(folder, suite / "runs" / "roof@plain" / name)
+    (suite / "suite.json").write_text("{}")
+    assert command([suite], tmp_path / "out", "tanks") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out'}/roof@plain-pi-seed1-tanks.svg\n"
+    assert command([suite.parent], tmp_path / "out", "tanks") == 2
+    assert f"holds no records but suites; name one: {suite}" in told(capsys)
+
+
+def test_dead_time_says_that_what_was_drawn_are_means(subject: Subject) -> None:
+    figure = catalogue.draw("dead_time", [subject])
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert "drawn (truth, means of 1 s)" in labels

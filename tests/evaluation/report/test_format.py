@@ -53,3 +53,19 @@ def test_local_time_of_the_site():
 
 def test_unknown_zone_counts_as_utc():
     assert fmt.utc_offset_s(START, "Nowhere/Atall") == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "like", "text"),
+    [
+        (29.1, 20_000.0, "0.0291 kWh"),
+        (26.44, 20_000.0, "0.0264 kWh"),
+        (-1.5, 20_000.0, "−0.00150 kWh"),
+        (0.01, 20_000.0, "1.00e−05 kWh"),
+        (1523.4, None, "1.52 kWh"),
+        (0.0, 9000.0, "0 kWh"),
+        (float("nan"), None, "–"),
+    ],
+)
+def test_three_significant_digits_however_small(value, like, text):
+    assert plain(fmt.significant(value, "Wh", like)) == text

@@ -55,3 +55,12 @@ def test_what_is_no_record_is_told_and_the_others_are_written(
     assert report([tmp_path / "nowhere", record]) == 2
     assert "nowhere" in capsys.readouterr().err
     assert (record / "report.html").exists()
+
+
+def test_a_suites_folder_means_the_judged_runs_in_it(
+    record: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [within_suite(record, tmp_path, name) for name in ("pi-seed1", "pi-seed2")]
+    within_suite(record, tmp_path, "baseline-zero-seed1")
+    assert report([tmp_path / "acceptance"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(run / "report.html") for run in runs]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from wattbench.evaluation.report.suite import write_suite_report
+from wattbench.evaluation.report.suite.runs import why
 from wattbench.evaluation.statistics import Interval
 from wattbench.evaluation.suite.judgement import Rate, SuiteJudgement
 from wattbench.evaluation.suite.results import Cell
@@ -148,7 +149,7 @@ def test_banner_counts_what_the_verdict_is_made_of(page: Page) -> None:
 
 def test_interval_is_drawn_where_its_numbers_say(page: Page) -> None:
     row = page.row("? INCONCLUSIVE", "gate")
-    assert row[3:5] == ["12.0\u202f%", "7.0\u202f% … 17.0\u202f% (95\u202f%)"]
+    assert row[3:5] == ["12.0\u202f%", "7.00\u202f% … 17.0\u202f% (95\u202f%)"]
     assert "about 12 more seeds a scenario would probably settle it" in row[-1]
     # Estimates 20 % and 12 %, ends 7 % … 25 %, bound 10 %: what is drawn has these ratios.
     part = page.source.partition('id="intervals"')[2].partition("</section>")[0]
@@ -175,7 +176,7 @@ def test_bracket_is_ordered_and_scored(page: Page) -> None:
 def test_bracket_without_a_range_has_no_score(suite_of: MakeSuite) -> None:
     flat = bracket_of(policy="pi", objective_wh={"zero": 100.0, "pi": 99.8, "bound": 99.5})
     page = page_of(suite_of(brackets={"flat": (flat,)}))
-    assert page.row("pi", "", "0.100")[3] == "n/a"
+    assert page.row("pi", "", "0.0998")[3] == "n/a"
 
 
 def test_policies_of_a_scenario_share_an_axis(suite_of: MakeSuite) -> None:
@@ -378,3 +379,55 @@ def test_objective_stands_open_and_other_metrics_are_folded(page: Page) -> None:
     assert "export energy</b> against pi" in folded
     assert "import energy</b> against pi" in folded
     assert part.count("<details>") == part.count("</details>") == 4  # three by scenario, one of all
+
+
+def test_values_that_differ_look_different_in_the_unit_of_the_largest(suite_of: MakeSuite) -> None:
+    values = {"zero": 20_000.0, "pi-tuned": 29.1, "smith": 26.4, "bound": 3.1}
+    page = page_of(suite_of(brackets={"wide": (bracket_of(policy="smith", objective_wh=values),)}))
+    said = {
+        row[0]: (row[2], row[4])
+        for row in page.rows
+        if row and row[0] in values and "kWh" in row[2]
+    }
+    assert {name: cells[0] for name, cells in said.items()} == {
+        "zero": "20\u202fkWh", "pi-tuned": "0.0291\u202fkWh", "smith": "0.0264\u202fkWh",
+        "bound": "0.00310\u202fkWh",
+    }  # fmt: skip
+    assert said["pi-tuned"][1] == "0.0260\u202fkWh"  # regret
+
+
+def test_limits_of_one_table_share_a_unit(suite_of: MakeSuite) -> None:
+    judgement = suite_of()
+    first, second = judgement.interval_limits
+    limit = {"text": "export_energy ≤ 1 kWh", "unit": "Wh", "bound": 1000.0, "upper": True}
+    small = replace(first.interval, estimate=27.6, low=20.0, high=31.5)
+    large = replace(second.interval, estimate=1540.0, low=1210.0, high=1900.0)
+    both = replace(first, interval=small, **limit), replace(second, interval=large, **limit)
+    page = page_of(replace(judgement, interval_limits=both))
+    shown = [
+        row[3:5] for row in page.rows if len(row) == 7 and "kWh …" in row[4].replace("\u202f", "")
+    ]
+    assert shown == [
+        ["0.0276\u202fkWh", "0.0200\u202fkWh … 0.0315\u202fkWh (95\u202f%)"],
+        ["1.54\u202fkWh", "1.21\u202fkWh … 1.90\u202fkWh (95\u202f%)"],
+    ]
+
+
+def test_a_limit_is_glossed_by_its_metric_alone(page: Page) -> None:
+    assert "reduction ≥ 10 %, lower bound (export energy)" in page.text
+
+
+def test_every_letter_of_the_matrix_is_explained(page: Page) -> None:
+    for word in ("P PASS", "F FAIL", "N not judged", "– planned and not finished"):
+        assert word in page.text
+
+
+def test_nothing_that_did_not_happen_is_a_close_thing(suite_of: MakeSuite) -> None:
+    judgement = suite_of()
+    none = {"metric": "safety_violations@1", "unit": "count", "measured": 0.0, "bound": 0.0,
+            "direction": "max", "verdict": "PASS"}  # fmt: skip
+    half = {"metric": "export_energy@1", "unit": "Wh", "measured": 5.0, "bound": 10.0,
+            "direction": "max", "verdict": "PASS"}  # fmt: skip
+    row = replace(judgement.rows[0], reason="", limits=(none,))
+    assert why(row) == "nothing happened that must not"
+    assert why(replace(row, limits=(none, half))).startswith("tightest: export energy, 50")
