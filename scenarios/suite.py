@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +16,10 @@ from pydantic_core import PydanticCustomError
 from ..agents.policy import PolicyConfig as AnyPolicyConfig
 from ..evaluation.limits import LimitConfig
 from ..evaluation.suite.limits import IntervalLimitConfig
+from ..evaluation.suite.results import hash_of
 from ..evaluation.verdict import DecisionRule
 from ..sim.config import Model
+from .errors import shorten
 from .messages import did_you_mean
 from .model import PolicyConfig as AnyPolicy
 from .model import Scenario
@@ -61,12 +61,12 @@ def _seeds(value: Any) -> Any:
     for key in value:
         if key not in allowed:
             hint = did_you_mean(str(key), allowed)
-            raise _refused(f"unknown key '{key}'; allowed: first, count{hint}")
+            raise _refused(f"unknown key; allowed: first, count{hint}", key)
     for key, (low, high) in allowed.items():
         number = value.get(key)
         if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
-            got = f"{key} is {number}" if key in value else f"{key} is missing"
-            raise _refused(f"{got}; allowed: a whole number, {low} … {high}")
+            got = f"got {shorten(number)}" if key in value else "required key is missing"
+            raise _refused(f"{got}; allowed: a whole number, {low} … {high}", key)
     return tuple(range(value["first"], value["first"] + value["count"]))
 
 
@@ -77,8 +77,9 @@ def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-def _refused(message: str) -> PydanticCustomError:
-    return PydanticCustomError("seeds", "{text}", {"text": message})
+def _refused(message: str, *at: str) -> PydanticCustomError:
+    """Return an error of seeds; ``at`` is the key in them that it is about."""
+    return PydanticCustomError("seeds", "{text}", {"text": message, "at": at})
 
 
 Seed = Annotated[int, Field(ge=0, le=_LAST_SEED)]
@@ -229,7 +230,4 @@ class Suite:
 
         Scenarios enter with what is in them and in the files they name, however that is written.
         """
-        resolved = self.resolved()
-        content = {key: resolved[key] for key in ("strata", "seeds", "interval_limits")}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_of(self.resolved())

@@ -94,9 +94,10 @@ class SuiteRun:
         with readable(), (self.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (self.folder / RESULTS_FILE).exists():
-                begin(self.folder, identity(self.suite, planned))
-                for cell in (cell for unit in planned for cell in unit.cells):
-                    row = row_of_record(cell, self.folder / cell.folder)
+                said = identity(self.suite, planned)
+                begin(self.folder, said)
+                for unit, cell in ((unit, cell) for unit in planned for cell in unit.cells):
+                    row = row_of_record(unit.experiment, cell, self.folder / cell.folder)
                     if row is not None:
-                        append_row(self.folder, row)
+                        append_row(self.folder, row, said.suite_hash)
             return judge_suite(self.folder)
