@@ -105,7 +105,8 @@ class Lines:
         """Say what comes now."""
         self._brackets = _Brackets(total)
         self._told_s = perf_counter()
-        self.say(f"brackets of {total} runs, each policy's on a first seed ...")
+        runs = "1 run" if total == 1 else f"{total} runs"
+        self.say(f"brackets of {runs}, each policy's on a first seed ...")
 
     def bracketed(self, done: int) -> None:
         """Count."""

@@ -66,12 +66,15 @@ def _is_of(header: RecordHeader, experiment: Scenario, cell: Cell, place: Path) 
         header.seed == cell.seed
         and header.policy == plain({**policy.model_dump(mode="json"), "name": policy.label})
         and header.scenario_hash == content_hash(experiment.resolved())
-        and bool(header.baselines) == _has_baselines(experiment, cell, place)
+        and bool(header.baselines) in _may_hold_baselines(experiment, cell, place)
     )
 
 
-def _has_baselines(experiment: Scenario, cell: Cell, place: Path) -> bool:
-    """Return whether the record of a run must hold what baselines have measured."""
+def _may_hold_baselines(experiment: Scenario, cell: Cell, place: Path) -> set[bool]:
+    """Return whether the record of a run may hold what baselines have measured, and may not.
+
+    A judged run holds it if there are any that completed; that of a baseline never does.
+    """
     from ...evaluation.reading import read_header
 
     def completed(label: str) -> bool:
@@ -81,7 +84,9 @@ def _has_baselines(experiment: Scenario, cell: Cell, place: Path) -> bool:
             return False
         return header.status == "completed"
 
-    return not cell.baseline and any(completed(policy.label) for policy in experiment.baselines)
+    if cell.baseline or not experiment.baselines:
+        return {False}
+    return {True} if any(completed(one.label) for one in experiment.baselines) else {True, False}
 
 
 def _row(cell: Cell, judgement: Judgement, code: int, elapsed_s: float) -> RunRow:
