@@ -42,7 +42,7 @@ class ScenarioRun:
 
     @property
     def verdict(self) -> Verdict:
-        """PASS, INCONCLUSIVE, FAIL, ABORTED or ERROR; a baseline that broke counts, as in a suite."""
+        """PASS, INCONCLUSIVE, FAIL, ABORTED or ERROR; a baseline that broke counts."""
         return max(self.judgement.verdict, self.of_baselines)
 
     @property

@@ -96,7 +96,7 @@ class SuiteRun:
             if not (self.folder / RESULTS_FILE).exists():
                 said = identity(self.suite, planned)
                 begin(self.folder, said)
-                for unit, cell in ((unit, cell) for unit in planned for cell in unit.cells):
+                for unit, cell in ((one, cell) for one in planned for cell in one.cells):
                     row = row_of_record(unit.experiment, cell, self.folder / cell.folder)
                     if row is not None:
                         append_row(self.folder, row, said.suite_hash)

@@ -101,8 +101,8 @@ def test_set_may_empty_the_scenarios_limits(file: Callable[[str], Path]) -> None
     (stratum,) = load_suite(file(text + limit)).strata
     assert [limit.max for limit in stratum.experiment.limits] == [1000.0]
     assert mistakes(file(text)) == [
-        "all.yaml:1:49: scenarios[0].set.limits: has 0 items; allowed: a list of 1 … 100 items; the "
-        "suite has no limits either, and a run without any is not judged"
+        "all.yaml:1:49: scenarios[0].set.limits: has 0 items; allowed: a list of 1 … 100 items; "
+        "the suite has no limits either, and a run without any is not judged"
     ]
 
 

@@ -209,7 +209,9 @@ def test_an_edited_record(tmp_path):
     header.write_text(header.read_text().replace('"seed": 1', '"seed": 1, "note": "mine"'))
     (place / "smith-seed2" / "record.json").write_text("{")
     stored = place / "smith-seed3" / "measurements.json"
-    stored.write_text(stored.read_text().replace('"import_energy@1": 303.0', '"import_energy@1": 0'))
+    stored.write_text(
+        stored.read_text().replace('"import_energy@1": 303.0', '"import_energy@1": 0')
+    )
     (place / "baseline-pi-seed1" / "measurements.json").unlink()
     (place / "baseline-pi-seed2" / "measurements.json").write_text('{"measurements": []}')
     found = {problem.partition(". To mend")[0] for problem in judge_suite(folder).problems}
