@@ -16,7 +16,6 @@ from pydantic_core import PydanticCustomError
 from ..agents.policy import PolicyConfig as AnyPolicyConfig
 from ..evaluation.limits import LimitConfig
 from ..evaluation.suite.limits import IntervalLimitConfig
-from ..evaluation.suite.results import hash_of
 from ..evaluation.verdict import DecisionRule
 from ..sim.config import Model
 from .errors import shorten
@@ -224,10 +223,3 @@ class Suite:
             for stratum in self.strata
         ]
         return {**self.config.model_dump(mode="json"), "strata": strata}
-
-    def hash(self) -> str:
-        """Return the SHA-256 of what decides the runs and how they are judged.
-
-        Scenarios enter with what is in them and in the files they name, however that is written.
-        """
-        return hash_of(self.resolved())

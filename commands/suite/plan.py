@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ...evaluation.suite.results import Cell, SuiteIdentity
+from ...evaluation.suite.results import Cell, SuiteIdentity, hash_of
 
 if TYPE_CHECKING:
     from ...scenarios.model import Scenario
@@ -48,11 +48,12 @@ def identity(suite: Suite, planned: Sequence[Unit]) -> SuiteIdentity:
     from ... import __version__
     from ...hil import identity as here
 
+    resolved = suite.resolved()
     return SuiteIdentity(
         name=suite.name,
         title=suite.config.title,
-        suite=suite.resolved(),
-        suite_hash=suite.hash(),
+        suite=resolved,
+        suite_hash=hash_of(resolved),
         plan=tuple(cell for unit in planned for cell in unit.cells),
         wattbench_version=__version__,
         git_revision=here.git_revision(),

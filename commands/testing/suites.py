@@ -10,7 +10,7 @@ from pathlib import Path
 from ...evaluation.model import json_text
 from ...evaluation.suite.judge import judge_suite
 from ...evaluation.suite.judgement import IntervalLimitResult, SuiteJudgement
-from ...evaluation.suite.results import RESULTS_FILE, append_row
+from ...evaluation.suite.results import RESULTS_FILE, append_row, hash_of
 from ...evaluation.suite.text import shown, shown_interval
 from ...evaluation.verdict import Verdict
 from ...scenarios.suite import Stratum, Suite
@@ -62,7 +62,7 @@ class SuiteRun:
     def __init__(self, suite: Suite, store: RunStore) -> None:
         self.suite = suite
         self.store = store
-        self.folder = store.folder / f"{suite.name}-{suite.hash()[:8]}"
+        self.folder = store.folder / f"{suite.name}-{hash_of(suite.resolved())[:8]}"
 
     def group(self, stratum: Stratum) -> Path:
         """Return where the runs of a scenario and variant lie."""

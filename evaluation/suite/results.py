@@ -130,7 +130,10 @@ class SuiteIdentity:
 
 
 def hash_of(suite: Mapping[str, Any]) -> str:
-    """Return the hash of what decides a resolved suite's runs and how they are judged."""
+    """Return the SHA-256 of what decides a resolved suite's runs and how they are judged.
+
+    Scenarios enter with what is in them and in the files they name, however that is written.
+    """
     return content_hash({key: suite.get(key) for key in _IDENTIFYING})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from wattbench.evaluation.suite.results import hash_of
 from wattbench.scenarios.errors import ScenarioErrors
 from wattbench.scenarios.library import SUITES, UnknownScenarioError, locate_suite
 from wattbench.scenarios.listing import suites
@@ -108,13 +109,14 @@ def test_set_may_empty_the_scenarios_limits(file: Callable[[str], Path]) -> None
 
 def test_the_hash_is_of_what_runs(file: Callable[[str], Path], valid: str) -> None:
     suite = load_suite(file(GOOD))
+    known = hash_of(suite.resolved())
     same = load_suite(file(GOOD.replace("title: A test", "title: Other words")))
-    assert (same.hash(), hashes(same)) == (suite.hash(), hashes(suite))
+    assert (hash_of(same.resolved()), hashes(same)) == (known, hashes(suite))
     for change in (("10 min", "20 min"), ("count: 2", "count: 3"), ("10 %", "11 %")):
-        assert load_suite(file(GOOD.replace(*change))).hash() != suite.hash()
+        assert hash_of(load_suite(file(GOOD.replace(*change))).resolved()) != known
     path = file(GOOD)
     (path.parent / "site.yaml").write_text(valid.replace("9 kW", "8 kW"))
-    assert load_suite(path).hash() != suite.hash()
+    assert hash_of(load_suite(path).resolved()) != known
 
 
 def test_the_hash_does_not_depend_on_where_the_files_lie(
@@ -123,7 +125,8 @@ def test_the_hash_does_not_depend_on_where_the_files_lie(
     path = file(GOOD)
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(path.parent, elsewhere)
-    assert load_suite(elsewhere / "all.yaml").hash() == load_suite(path).hash()
+    moved = load_suite(elsewhere / "all.yaml")
+    assert hash_of(moved.resolved()) == hash_of(load_suite(path).resolved())
 
 
 @pytest.mark.parametrize(
