@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,3 +225,16 @@ class Suite:
             for stratum in self.strata
         ]
         return {**self.config.model_dump(mode="json"), "strata": strata}
+
+    def hash(self) -> str:
+        """Return the SHA-256 of what decides the runs and how they are judged.
+
+        Scenarios enter with what is in them and in the files they name, however that is written.
+        `evaluation.suite.results.hash_of` finds the same from what `suite.json` keeps.
+        """
+        resolved = self.resolved()
+        content = {key: resolved[key] for key in ("strata", "seeds", "interval_limits")}
+        text = json.dumps(
+            content, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+        )
+        return hashlib.sha256(text.encode()).hexdigest()

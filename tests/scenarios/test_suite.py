@@ -110,6 +110,7 @@ def test_set_may_empty_the_scenarios_limits(file: Callable[[str], Path]) -> None
 def test_the_hash_is_of_what_runs(file: Callable[[str], Path], valid: str) -> None:
     suite = load_suite(file(GOOD))
     known = hash_of(suite.resolved())
+    assert suite.hash() == known  # the one that `check` shows, and the one that a folder keeps
     same = load_suite(file(GOOD.replace("title: A test", "title: Other words")))
     assert (hash_of(same.resolved()), hashes(same)) == (known, hashes(suite))
     for change in (("10 min", "20 min"), ("count: 2", "count: 3"), ("10 %", "11 %")):
