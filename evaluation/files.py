@@ -30,8 +30,7 @@ def writing(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RecordError(
-            f"cannot write the record {place}: {first_line(error)}; "
-            "free space or choose another folder"
+            f"cannot write {place}: {first_line(error)}; free space or choose another folder"
         ) from error
 
 

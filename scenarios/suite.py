@@ -20,6 +20,7 @@ from ..evaluation.limits import LimitConfig
 from ..evaluation.suite.limits import IntervalLimitConfig
 from ..evaluation.verdict import DecisionRule
 from ..sim.config import Model
+from .errors import shorten
 from .messages import did_you_mean
 from .model import PolicyConfig as AnyPolicy
 from .model import Scenario
@@ -61,12 +62,12 @@ def _seeds(value: Any) -> Any:
     for key in value:
         if key not in allowed:
             hint = did_you_mean(str(key), allowed)
-            raise _refused(f"unknown key '{key}'; allowed: first, count{hint}")
+            raise _refused(f"unknown key; allowed: first, count{hint}", key)
     for key, (low, high) in allowed.items():
         number = value.get(key)
         if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
-            got = f"{key} is {number}" if key in value else f"{key} is missing"
-            raise _refused(f"{got}; allowed: a whole number, {low} … {high}")
+            got = f"got {shorten(number)}" if key in value else "required key is missing"
+            raise _refused(f"{got}; allowed: a whole number, {low} … {high}", key)
     return tuple(range(value["first"], value["first"] + value["count"]))
 
 
@@ -77,8 +78,9 @@ def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-def _refused(message: str) -> PydanticCustomError:
-    return PydanticCustomError("seeds", "{text}", {"text": message})
+def _refused(message: str, *at: str) -> PydanticCustomError:
+    """Return an error of seeds; ``at`` is the key in them that it is about."""
+    return PydanticCustomError("seeds", "{text}", {"text": message, "at": at})
 
 
 Seed = Annotated[int, Field(ge=0, le=_LAST_SEED)]
@@ -228,8 +230,11 @@ class Suite:
         """Return the SHA-256 of what decides the runs and how they are judged.
 
         Scenarios enter with what is in them and in the files they name, however that is written.
+        `evaluation.suite.results.hash_of` finds the same from what `suite.json` keeps.
         """
         resolved = self.resolved()
         content = {key: resolved[key] for key in ("strata", "seeds", "interval_limits")}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(
+            content, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+        )
         return hashlib.sha256(text.encode()).hexdigest()

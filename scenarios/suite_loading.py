@@ -23,6 +23,8 @@ from .suite import Stratum, Suite, SuiteFile, Variant, problems
 from .validate import Validation
 
 _TAKEN_OVER = ("policies", "baselines", "decision_rule")
+#: Keys that a scenario's validity may depend on.
+_OF_SCENARIOS = {"", "name", "scenarios", "variants", "policies", "baselines", "limits"}
 
 
 def load_suite(path: str | Path) -> Suite:
@@ -46,12 +48,37 @@ def load_suite(path: str | Path) -> Suite:
     errors = [*document.errors, *validation.errors]
     if errors or validation.result is None:
         errors = errors or [ScenarioError.at(Place(str(path)), "", "the file is not valid")]
+        errors += _besides(path, root, errors)
         raise ScenarioErrors(sorted(errors, key=lambda error: (error.line, error.column)))
     composition = _Composition(path, validation.result, root)
     strata = composition.strata()
     if composition.errors:
         raise ScenarioErrors(composition.ordered())
     return Suite(path, validation.result, strata)
+
+
+def _besides(path: Path, root: Node, errors: list[ScenarioError]) -> list[ScenarioError]:
+    """Return what is wrong with the scenarios of a file that has mistakes, so that all is told.
+
+    Where the mistakes may be why a scenario is not valid, only names of scenarios are looked at.
+    """
+    faulty = {error.field.partition(".")[0].partition("[")[0] for error in errors}
+    if isinstance(root.value, dict) and not faulty & _OF_SCENARIOS:
+        rest = {key: node for key, node in root.value.items() if key not in faulty}
+        rest.setdefault("seeds", Node([Node(1, root.place, root.place)], root.place, root.place))
+        tree = Node(rest, root.place, root.key_place)
+        config = Validation(tree, SuiteFile, checks=problems).result
+        if config is not None:
+            composition = _Composition(path, config, tree)
+            composition.strata()
+            return composition.ordered()
+    scenarios = root.child("scenarios")
+    found = []
+    for _, node in scenarios.children() if scenarios is not None else ():
+        reference = node.child("scenario") or node
+        if isinstance(reference.value, str):
+            found += read_base(path, reference, dotted(reference.path)).errors
+    return found
 
 
 def is_suite(path: Path) -> bool:
@@ -181,7 +208,11 @@ class _Composition:
         if path is None:
             return error
         own, last = dotted(path), error.field.rpartition(".")[2]
-        return replace(error, field=own if own.endswith(last) else f"{own}.{last}")
+        message = error.message
+        if last == "limits" and message.startswith("has 0 items"):
+            message += "; the suite has no limits either, and a run without any is not judged"
+        same = own.endswith(last) or own.startswith(error.field)
+        return replace(error, field=own if same else f"{own}.{last}", message=message)
 
 
 def _places(root: Node) -> Iterator[tuple[tuple[int, int], Step]]:

@@ -169,7 +169,7 @@ class Validation(Generic[M]):
         node, depth = self._tree.find(path)
         own = (*node.path, *path[depth:])
         if own not in self._work.cut:
-            self._report(own, message)
+            self._report(own, message, at_key=message.startswith("unknown key"))
         return path, functools.partial(self._work.cut_out, path)
 
     def _missing(self, path: Step, own: Step, slot: Slot | None) -> Mend:

@@ -52,6 +52,8 @@ class _Ended:
 
 def suite(options: SuiteOptions, *, as_json: bool) -> int:
     """Run a suite, or what is left of it, and judge it; return the exit code."""
+    from .folder import ResumeError
+
     ended = _Ended()
     judgement = None
     try:
@@ -60,6 +62,8 @@ def suite(options: SuiteOptions, *, as_json: bool) -> int:
         ended.error, ended.exit_code = str(stop) or "stopped by SIGINT", EXIT_ABORTED
     except Exception as problem:
         ended.error, ended.exit_code = _told(problem)
+        if isinstance(problem, ResumeError):
+            ended.folder = None  # going on is what cannot be done now
     if judgement is not None:
         return show(judgement, as_json=as_json)
     for line in ended.error.splitlines():
@@ -153,7 +157,7 @@ def _run(
     from .work import Work
 
     resumed = ended.folder
-    work = Work(planned)
+    work = Work(planned, said.suite_hash)
     runner = Runner(work, options.jobs, progress)
     if resumed is not None:
         work.rows = finished_rows(resumed, said.plan)
@@ -166,8 +170,9 @@ def _run(
                 runner.bracket(submit, resumed)
             return
         progress.say(_size(chosen, planned, len(work.rows)))
+        progress.say("each scenario is built once, and a first one tried out ...")
         runner.prepare(submit)
-        progress.say(_duration(runner, options.jobs))
+        progress.say(_duration(runner, options))
         if resumed is not None:
             _work(runner, submit, resumed, bracket=options.bracket)
             return
@@ -195,10 +200,12 @@ def _size(chosen: Suite, planned: Sequence[Unit], done: int) -> str:
     return f"{text}, {done} of them finished" if done else text
 
 
-def _duration(runner: Runner, jobs: int) -> str:
+def _duration(runner: Runner, options: SuiteOptions) -> str:
     from .estimate import in_words
 
-    return f"about {in_words(runner.estimate.left_s())} with {counted(jobs, 'job')}"
+    left = in_words(runner.estimate.left_s())
+    brackets = ", then the brackets" if options.bracket else ""
+    return f"the runs take {left} with {counted(options.jobs, 'job')}{brackets}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -52,10 +52,11 @@ class Estimate:
 
 
 def in_words(seconds: float) -> str:
-    """Return a time as people say it: ``40 s``, ``7 min``, ``2 h 10 min``."""
+    """Return a time as people say it: ``about 40 s``, ``about 2 h 10 min``, ``under a second``."""
     if seconds < 1.0:
-        return "less than a second"
+        return "under a second"
     if seconds < 90.0:
-        return f"{seconds:.0f} s"
+        return f"about {seconds:.0f} s"
     minutes = round(seconds / 60.0)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    hours = f"{minutes // 60} h {minutes % 60} min"
+    return f"about {minutes} min" if minutes < 90 else f"about {hours}"

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from ...evaluation.files import RecordError, first_line, writing
 from ...evaluation.reading import PARTIAL
@@ -25,6 +25,9 @@ from ...evaluation.suite.results import (
 )
 from .plan import differences
 from .rows import row_of_record
+
+if TYPE_CHECKING:
+    from ...scenarios.model import Scenario
 
 #: What workers of a killed suite have to end, `pool` and a little.
 _ORPHANS_S: Final = 15.0
@@ -125,10 +128,16 @@ def finished_rows(folder: Path, plan: Sequence[Cell]) -> dict[Cell, RunRow]:
     return {row.cell: row for row in read_rows(folder) if row.cell in planned}
 
 
-def clear(folder: Path, cells: Sequence[Cell]) -> list[RunRow]:
+def clear(folder: Path, experiment: Scenario, cells: Sequence[Cell]) -> list[RunRow]:
     """Remove what unfinished runs have left; return the rows of those that closed a record.
 
-    A run that was stopped has a record too, but it is not finished: it is run again.
+    A run that was stopped has a record too, but it is not finished: it is run again. So is one in
+    whose place the record of another run lies.
+
+    Args:
+        folder: the suite's.
+        experiment: the scenario of the cells.
+        cells: runs that are not finished.
 
     Raises:
         RecordError: a leftover cannot be removed.
@@ -137,7 +146,7 @@ def clear(folder: Path, cells: Sequence[Cell]) -> list[RunRow]:
     for cell in cells:
         place = folder / cell.folder
         leftovers = list(place.parent.glob(f"{place.name}{PARTIAL}*"))
-        row = row_of_record(cell, place) if place.exists() else None
+        row = row_of_record(experiment, cell, place) if place.exists() else None
         if row is not None:
             taken_over.append(row)
         elif place.exists():

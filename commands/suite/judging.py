@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..run import judge as judge_records
-from ..show import EXIT_USAGE
+from ..show import EXIT_ERROR, EXIT_USAGE
 
 if TYPE_CHECKING:
     from ...evaluation.suite.judgement import SuiteJudgement
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def judge(folders: Sequence[Path], *, as_json: bool) -> int:
     """Judge records, or one suite, again from their folders alone; return the exit code."""
-    from ...evaluation.files import RecordError
+    from ...evaluation.files import DamagedError, RecordError
     from ...evaluation.suite.judge import judge_suite
     from ...evaluation.suite.results import IDENTITY_FILE
 
@@ -26,9 +26,12 @@ def judge(folders: Sequence[Path], *, as_json: bool) -> int:
         return show(judge_suite(folders[0]), as_json=as_json)
     except RecordError as problem:
         print(f"wattbench: {problem}", file=sys.stderr)
+        damaged = isinstance(problem, DamagedError)
+        code = EXIT_ERROR if damaged else EXIT_USAGE
         if as_json:
-            print_json({"verdict": None, "exit_code": EXIT_USAGE, "error": str(problem)})
-        return EXIT_USAGE
+            verdict = "ERROR" if damaged else None
+            print_json({"verdict": verdict, "exit_code": code, "error": str(problem)})
+        return code
 
 
 def finish(folder: Path, junit: Path | None) -> SuiteJudgement:

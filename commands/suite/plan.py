@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ...evaluation.suite.results import Cell, SuiteIdentity
+from ...evaluation.suite.results import Cell, SuiteIdentity, hash_of
 
 if TYPE_CHECKING:
     from ...scenarios.model import Scenario
@@ -48,11 +48,12 @@ def identity(suite: Suite, planned: Sequence[Unit]) -> SuiteIdentity:
     from ... import __version__
     from ...hil import identity as here
 
+    resolved = suite.resolved()
     return SuiteIdentity(
         name=suite.name,
         title=suite.config.title,
-        suite=suite.resolved(),
-        suite_hash=suite.hash(),
+        suite=resolved,
+        suite_hash=hash_of(resolved),
         plan=tuple(cell for unit in planned for cell in unit.cells),
         wattbench_version=__version__,
         git_revision=here.git_revision(),
@@ -79,15 +80,14 @@ def differences(before: SuiteIdentity, now: SuiteIdentity) -> list[str]:
 
 def _changes(before: SuiteIdentity, now: SuiteIdentity) -> list[str]:
     """Say which parts of a suite differ."""
-    strata: list[dict[str, str]] = []
-    for one in (before, now):
-        names = {}
-        for stratum in one.suite.get("strata", ()):
-            cell = Cell(stratum["scenario"], stratum["variant"], "", 0, baseline=False)
-            names[cell.stratum] = stratum["hash"]
-        strata.append(names)
-    old, new = strata
-    changed = [f"scenario '{name}'" for name in old if name in new and old[name] != new[name]]
+    old, new = _strata(before), _strata(now)
+    both = [(name, old[name], new[name]) for name in old if name in new]
+    changed = list(dict.fromkeys(text for _, a, b in both for text in _of_labels(a, b)))
+    changed += [
+        f"scenario '{name}'"
+        for name, a, b in both
+        if a["hash"] != b["hash"] and not any(_of_labels(a, b))
+    ]
     changed += [f"scenario '{name}' is gone" for name in old if name not in new]
     changed += [f"scenario '{name}' is new" for name in new if name not in old]
     rest = ("seeds", "interval_limits")
@@ -95,6 +95,23 @@ def _changes(before: SuiteIdentity, now: SuiteIdentity) -> list[str]:
     if changed[4:]:
         changed[3:] = [f"{len(changed) - 3} more"]
     return changed
+
+
+def _strata(one: SuiteIdentity) -> dict[str, Mapping[str, Any]]:
+    """Return what a suite says of its strata, by their names."""
+    found = {}
+    for stratum in one.suite.get("strata", ()):
+        cell = Cell(stratum["scenario"], stratum["variant"], "", 0, baseline=False)
+        found[cell.stratum] = stratum
+    return found
+
+
+def _of_labels(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which policies or baselines of a stratum are others."""
+    for key in ("policies", "baselines"):
+        if list(before[key]) != list(now[key]):
+            was, are = (", ".join(one[key]) or "none" for one in (before, now))
+            yield f"{key} ({was}; now {are})"
 
 
 def _plain(one: SuiteIdentity, key: str) -> object:

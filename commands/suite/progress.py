@@ -36,8 +36,30 @@ class SuiteProgress(Protocol):
     def finished(self, row: RunRow) -> None:
         """Take a finished run."""
 
+    def brackets(self, total: int) -> None:
+        """Begin the brackets."""
+
+    def bracketed(self, done: int) -> None:
+        """Take how many brackets are done."""
+
     def tick(self) -> None:
         """Show what has changed; called about ten times a second."""
+
+
+class _Brackets:
+    """How many brackets are done; how long one takes is known once one is."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self._begin_s = perf_counter()
+
+    def counted(self) -> str:
+        """Return how many are done, and how long the others will take."""
+        text = f"{self.done} of {self.total} brackets"
+        if not self.done:
+            return text
+        left_s = (perf_counter() - self._begin_s) * (self.total - self.done) / self.done
+        return f"{text}, {in_words(left_s)} left"
 
 
 class Lines:
@@ -51,6 +73,7 @@ class Lines:
         self._work: Work | None = None
         self._estimate = Estimate((), 1)
         self._total = 0
+        self._brackets: _Brackets | None = None
 
     def say(self, text: str) -> None:
         """Print a line; a stream that is full or closed must not end the suite."""
@@ -78,17 +101,31 @@ class Lines:
         if row.status != "completed":
             self.say(f"{row.cell.folder.removeprefix('runs/')}: {row.status}: {row.reason}")
 
+    def brackets(self, total: int) -> None:
+        """Say what comes now."""
+        self._brackets = _Brackets(total)
+        self._told_s = perf_counter()
+        runs = "1 run" if total == 1 else f"{total} runs"
+        self.say(f"brackets of {runs}, each policy's on a first seed ...")
+
+    def bracketed(self, done: int) -> None:
+        """Count."""
+        if self._brackets is not None:
+            self._brackets.done = done
+
     def tick(self) -> None:
         """Print a line if the last one is ten seconds old."""
-        if self._work is not None and perf_counter() - self._told_s >= _PLAIN_EVERY_S:
+        if self._brackets is None and self._work is None:
+            return
+        if perf_counter() - self._told_s >= _PLAIN_EVERY_S:
             self._told_s = perf_counter()
-            self.say(self.counted())
+            self.say(self.counted() if self._brackets is None else self._brackets.counted())
 
     def counted(self) -> str:
         """Return how many runs are done, and how long the others will take."""
         assert self._work is not None
         left = in_words(self._estimate.left_s())
-        return f"{len(self._work.rows)} of {self._total} runs, about {left} left"
+        return f"{len(self._work.rows)} of {self._total} runs, {left} left"
 
 
 class Bars(Lines):
@@ -130,6 +167,20 @@ class Bars(Lines):
         """Move the bar over all runs."""
         super().finished(row)
         self._count()
+
+    def brackets(self, total: int) -> None:
+        """Show a bar over the brackets."""
+        super().brackets(total)
+        for task in self._tasks.values():
+            self._bar.remove_task(task)
+        self._tasks.clear()
+        self._all = self._bar.add_task("brackets", total=total, about="")
+
+    def bracketed(self, done: int) -> None:
+        """Move the bar over the brackets."""
+        super().bracketed(done)
+        if self._brackets is not None:
+            self._bar.update(self._all, completed=done, about=self._brackets.counted())
 
     def tick(self) -> None:
         """Do nothing: the bars move by themselves."""

@@ -77,7 +77,7 @@ class Runner:
         """
         self._folder = folder
         for unit in self._work.open():
-            for row in clear(folder, self._work.cells(unit)):
+            for row in clear(folder, unit.experiment, self._work.cells(unit)):
                 self._note(row)
 
     def run(self, submit: Submit, folder: Path) -> None:
@@ -110,14 +110,16 @@ class Runner:
         missing = list(lacking(self._work.units, self._work.rows, folder))
         if not missing:
             return
-        self._progress.say(f"brackets of {len(missing)} runs, each policy's on a first seed ...")
+        self._progress.brackets(len(missing))
         waiting: set[Future[Stop | None]] = set()
         for unit, cell in missing:
             waiting.add(submit(bracket_unit, unit, cell, folder))
             if self._jobs == 1:
                 waiting = self._settle(waiting)
+                self._progress.bracketed(len(missing) - len(waiting))
         while waiting:
             waiting = self._settle(waiting)
+            self._progress.bracketed(len(missing) - len(waiting))
 
     def _settle(self, waiting: set[Future[Stop | None]]) -> set[Future[Stop | None]]:
         """Wait for a unit to be done; return those that are not."""
@@ -153,5 +155,5 @@ class Runner:
     def _note(self, row: RunRow) -> None:
         assert self._folder is not None  # runs come after the folder
         with writing(self._folder / RESULTS_FILE):
-            append_row(self._folder, row)
+            append_row(self._folder, row, self._work.suite_hash)
         self._work.rows[row.cell] = row

@@ -16,11 +16,13 @@ class Work:
 
     Attributes:
         units: all that the suite plans.
+        suite_hash: the suite's identity.
         rows: finished runs; grows while the suite runs.
 
     """
 
     units: Sequence[Unit]
+    suite_hash: str
     rows: dict[Cell, RunRow] = field(default_factory=dict)
 
     def open(self) -> list[Unit]:

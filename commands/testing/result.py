@@ -29,6 +29,7 @@ class ScenarioRun:
         seed: the run's.
         judgement: verdict, limits and measurements, as `wattbench judge` finds them.
         notes: what went wrong beside the run: baselines that ended early.
+        of_baselines: the worst of what these make of it; PASS if all completed.
 
     """
 
@@ -37,11 +38,12 @@ class ScenarioRun:
     seed: int
     judgement: Judgement
     notes: tuple[str, ...] = ()
+    of_baselines: Verdict = Verdict.PASS
 
     @property
     def verdict(self) -> Verdict:
-        """PASS, INCONCLUSIVE, FAIL, ABORTED or ERROR."""
-        return self.judgement.verdict
+        """PASS, INCONCLUSIVE, FAIL, ABORTED or ERROR; a baseline that broke counts."""
+        return max(self.judgement.verdict, self.of_baselines)
 
     @property
     def passed(self) -> bool:
@@ -51,6 +53,8 @@ class ScenarioRun:
     @property
     def reason(self) -> str:
         """Why the verdict is not PASS, in one line; empty for PASS."""
+        if self.verdict is not self.judgement.verdict:
+            return self.notes[0]
         return self.judgement.reason
 
     @property

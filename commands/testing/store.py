@@ -15,10 +15,11 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ...evaluation.judge import Judgement, judge, store_judgement
 from ...evaluation.metrics import measure
+from ...evaluation.reading import read_header
 from ...evaluation.record import read_record
 from ...evaluation.report import report_input, write_report
 from ...evaluation.verdict import Verdict
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from ...scenarios.model import Scenario
 
 Measured = Mapping[str, float]
+
+#: What a baseline that ended so makes of a run's verdict; however else it ended early: ABORTED.
+_OF_STATUS: Final = {"error": Verdict.ERROR}
 
 
 class ScenarioTestError(Exception):
@@ -93,12 +97,15 @@ class RunStore:
                 if not place.exists():
                     self._make(scenario, (policy.label, False), seed, folder, baselines)
                 judgement = _judged(place)
+            broken = [label for (label, _), values in baselines.items() if values is None]
+            places = [folder / f"baseline-{label}-seed{seed}" for label in broken]
+            ends = [read_header(place).status for place in places]
         notes = tuple(
-            f"baseline '{label}' did not complete: see {folder / f'baseline-{label}-seed{seed}'}"
-            for (label, _), values in baselines.items()
-            if values is None
+            f"baseline '{label}' did not complete: see {place}"
+            for label, place in zip(broken, places, strict=True)
         )
-        return ScenarioRun(scenario.name, policy.label, seed, judgement, notes)
+        worst = max((_OF_STATUS.get(end, Verdict.ABORTED) for end in ends), default=Verdict.PASS)
+        return ScenarioRun(scenario.name, policy.label, seed, judgement, notes, worst)
 
     def _baseline(self, scenario: Scenario, label: str, seed: int, folder: Path) -> Measured | None:
         """Return what a baseline measures on a seed; None if its run did not complete."""

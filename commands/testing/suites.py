@@ -10,7 +10,7 @@ from pathlib import Path
 from ...evaluation.model import json_text
 from ...evaluation.suite.judge import judge_suite
 from ...evaluation.suite.judgement import IntervalLimitResult, SuiteJudgement
-from ...evaluation.suite.results import RESULTS_FILE, append_row
+from ...evaluation.suite.results import RESULTS_FILE, append_row, hash_of
 from ...evaluation.suite.text import shown, shown_interval
 from ...evaluation.verdict import Verdict
 from ...scenarios.suite import Stratum, Suite
@@ -62,7 +62,7 @@ class SuiteRun:
     def __init__(self, suite: Suite, store: RunStore) -> None:
         self.suite = suite
         self.store = store
-        self.folder = store.folder / f"{suite.name}-{suite.hash()[:8]}"
+        self.folder = store.folder / f"{suite.name}-{hash_of(suite.resolved())[:8]}"
 
     def group(self, stratum: Stratum) -> Path:
         """Return where the runs of a scenario and variant lie."""
@@ -94,9 +94,10 @@ class SuiteRun:
         with readable(), (self.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (self.folder / RESULTS_FILE).exists():
-                begin(self.folder, identity(self.suite, planned))
-                for cell in (cell for unit in planned for cell in unit.cells):
-                    row = row_of_record(cell, self.folder / cell.folder)
+                said = identity(self.suite, planned)
+                begin(self.folder, said)
+                for unit, cell in ((one, cell) for one in planned for cell in one.cells):
+                    row = row_of_record(unit.experiment, cell, self.folder / cell.folder)
                     if row is not None:
-                        append_row(self.folder, row)
+                        append_row(self.folder, row, said.suite_hash)
             return judge_suite(self.folder)

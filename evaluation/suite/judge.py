@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from ..files import replace_text
 from ..model import json_text
 from ..verdict import ExitCode, Verdict, exit_code, roll_up, suite_exit_code
 from .brackets import read_brackets
+from .evidence import evidence
 from .intervals import comparisons, judge_interval_limit, rates
 from .judgement import IntervalLimitResult, SuiteJudgement
 from .limits import IntervalLimitConfig
@@ -32,17 +33,21 @@ def judge_suite(folder: Path) -> SuiteJudgement:
     The verdict is the most severe of its runs' and its interval limits'. The limits of a run count
     whatever an interval says: a suite whose seeds may miss a bound now and then bounds the interval
     and not the run. A baseline that aborted or broke counts as in `wattbench run`. Planned runs
-    that are lacking make it INCONCLUSIVE at best; two different results for one run are an ERROR.
+    that are lacking make it INCONCLUSIVE at best; two different results for one run are an ERROR,
+    and so is a row that its record contradicts. A row whose record is gone counts: its hash says
+    that it is as it was written.
 
     Raises:
         RecordError: the folder is no suite's, or one of its files cannot be read.
+        DamagedError: ``suite.json`` or a line of ``results.jsonl`` is not as it was written.
 
     """
     folder = Path(folder)
     identity = read_identity(folder)
     rows, problems, warnings = _sorted(identity.plan, read_rows(folder))
     limits, unreadable = _limits(identity.suite)
-    problems += unreadable
+    held = evidence(folder, identity, rows)
+    problems += [*unreadable, *held.problems]
     present = {row.cell for row in rows}
     missing = tuple(cell for cell in dict.fromkeys(identity.plan) if cell not in present)
     runs = SuiteRuns(dict.fromkeys(identity.plan), rows)
@@ -56,6 +61,9 @@ def judge_suite(folder: Path) -> SuiteJudgement:
     verdicts += [Verdict.ERROR] * bool(problems) + [Verdict.INCONCLUSIVE] * bool(missing)
     if missing:
         warnings.append(_missing(missing, identity.plan))
+    warnings += _baselines(rows)
+    if held.gone:
+        warnings.append(_gone(held.gone, rows))
     warnings += _left_out(compared)
     return SuiteJudgement(
         folder,
@@ -70,6 +78,7 @@ def judge_suite(folder: Path) -> SuiteJudgement:
         brackets,
         tuple(problems),
         tuple(warnings),
+        held.gone,
     )
 
 
@@ -164,6 +173,22 @@ def _limits(suite: Mapping[str, Any]) -> tuple[list[IntervalLimitConfig], list[s
 
 def _missing(missing: Sequence[Cell], plan: Sequence[Cell]) -> str:
     return f"{len(missing)} of {len(plan)} planned runs are not finished: {_named(missing)}"
+
+
+def _gone(gone: Sequence[Cell], rows: Sequence[RunRow]) -> str:
+    return (
+        f"{len(gone)} of {len(rows)} finished runs have no record any more, so that nothing can be "
+        f"held against their rows: {_named(gone)}"
+    )
+
+
+def _baselines(rows: Iterable[RunRow]) -> Iterator[str]:
+    """Say which baselines did not complete: they make the verdict what it is."""
+    for row in rows:
+        if row.cell.baseline and row.status != "completed":
+            verdict = _OF_STATUS.get(row.status, Verdict.ABORTED)
+            reason = f": {row.reason}" if row.reason else ""
+            yield f"{verdict.name}, since a baseline did not complete: {row.cell.folder}{reason}"
 
 
 def _left_out(compared: Iterable[Any]) -> list[str]:

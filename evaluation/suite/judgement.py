@@ -122,6 +122,7 @@ class SuiteJudgement:
         brackets: per stratum, that of every judged policy's run on the first seed.
         problems: what makes the suite worthless as evidence; each is an ERROR.
         warnings: what a reader should know.
+        gone: finished runs whose record is not there any more; their rows are believed.
 
     """
 
@@ -137,6 +138,7 @@ class SuiteJudgement:
     brackets: Mapping[str, tuple[Bracket, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    gone: tuple[Cell, ...] = ()
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -181,6 +183,7 @@ class SuiteJudgement:
             "decision_rule": self.decision_rule,
             "counts": self.counts(),
             "missing": [cell.folder for cell in self.missing],
+            "gone": [cell.folder for cell in self.gone],
             "interval_limits": [result.as_dict() for result in self.interval_limits],
             "comparisons": [comparison.as_dict() for comparison in self.comparisons],
             "rates": [rate.as_dict() for rate in self.rates],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ..statistics import Interval
@@ -44,10 +45,26 @@ def suite_lines(judgement: SuiteJudgement) -> list[str]:
     lines += [*_rates(judgement.rates), *_brackets(judgement), *_worst(judgement)]
     lines += [f"PROBLEM  {text}" for text in judgement.problems]
     lines += [f"note: {text}" for text in judgement.warnings]
-    planned = sum(not cell.baseline for cell in identity.plan)
-    counts = ", ".join(f"{n} {word}" for word, n in judgement.counts().items())
-    lines.append(f"{judgement.verdict.name}  {identity.name}: {planned} judged runs: {counts}")
+    lines.append(f"{judgement.verdict.name}  {identity.name}: {_in_all(judgement)}")
     return lines
+
+
+def _in_all(judgement: SuiteJudgement) -> str:
+    """Return how often each verdict came, and whatever else made the suite's verdict."""
+    planned = sum(not cell.baseline for cell in judgement.identity.plan)
+    parts = [f"{planned} judged runs: {_counts(judgement.counts())}"]
+    if judgement.interval_limits:
+        found = Counter(result.verdict for result in judgement.interval_limits)
+        counts = {verdict.name: found[verdict] for verdict in sorted(found)}
+        parts.append(f"limits on intervals: {_counts(counts)}")
+    broken = sum(row.cell.baseline and row.status != "completed" for row in judgement.rows)
+    if broken:
+        parts.append(f"baselines that did not complete: {broken}")
+    if judgement.problems:
+        parts.append(f"problems: {len(judgement.problems)}")
+    if judgement.gone:
+        parts.append(f"records that are gone: {len(judgement.gone)}")
+    return "; ".join(parts)
 
 
 def _matrix(judgement: SuiteJudgement) -> Iterator[str]:

@@ -21,7 +21,8 @@ class WorstRun:
     Attributes:
         row: the run.
         baseline: the best baseline on its scenario and seed; empty without one.
-        reduction: of the objective against that baseline; NaN where there is none.
+        reduction: of the objective against that baseline; NaN where there is none, or one of the
+            two did not complete: J is of what was run.
 
     """
 
@@ -41,9 +42,10 @@ def worst_runs(judgement: SuiteJudgement, most: int) -> list[WorstRun]:
 def _compared(runs: SuiteRuns, row: RunRow) -> WorstRun:
     mine = row.measurements.get(_OBJECTIVE)
     against = {}
-    for baseline in runs.baselines:
+    for baseline in runs.baselines if row.status == "completed" else ():
         other = runs.beside(row, baseline)
-        if other is not None and baseline != row.cell.policy:
+        whole = other is not None and other.status == "completed"
+        if other is not None and whole and baseline != row.cell.policy:
             against[baseline] = reduction(mine, other.measurements.get(_OBJECTIVE))
     best = min(against, key=lambda name: _first(against[name]), default="")
     return WorstRun(row, best, against.get(best, math.nan))

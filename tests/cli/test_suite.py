@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ from wattbench.commands.suite import runner
 from wattbench.commands.suite.command import SuiteOptions, suite
 from wattbench.commands.suite.folder import in_use
 from wattbench.commands.suite.judging import judge
-from wattbench.evaluation.suite.results import RunRow, append_row, read_identity, read_rows
+from wattbench.evaluation.suite.results import (
+    RunRow,
+    append_row,
+    read_identity,
+    read_rows,
+    write_identity,
+)
 from wattbench.hil import bench
 from wattbench.hil.errors import RigError
 
@@ -174,10 +181,15 @@ def test_the_suites_files(reference: Path, capsys: pytest.CaptureFixture[str]) -
     assert not list((reference / "runs").rglob("report.html"))
 
 
-def test_judging_what_is_no_suite(reference: Path, tmp_path: Path) -> None:
+def test_judging_a_damaged_suite(
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copy(reference / "suite.json", tmp_path)
     (tmp_path / "results.jsonl").write_text("{}\n")
-    assert judge([tmp_path], as_json=False) == 2
+    assert judge([tmp_path], as_json=True) == 5
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["verdict"] == "ERROR"
+    assert "results.jsonl:1 is damaged: cell: field required; remove this line" in shown.err
 
 
 def test_resuming_a_finished_suite_runs_nothing(
@@ -207,6 +219,12 @@ def test_each_policy_is_bracketed_on_every_first_seed(
     written = {path: path.stat().st_mtime_ns for path in folder.rglob("bracket.json")}
     assert suite(options, as_json=True) == 0
     assert {path: path.stat().st_mtime_ns for path in written} == written
+    capsys.readouterr()
+    damaged = next(iter(written))
+    damaged.write_text("{")
+    assert suite(options, as_json=True) == 0  # a bad one is written again, the other is not
+    assert "brackets of 1 run," in capsys.readouterr().err
+    assert json.loads(damaged.read_text())["policy"] == "smith"
 
 
 def test_without_resume_a_folder_is_kept(reference: Path, tmp_path: Path) -> None:
@@ -229,8 +247,9 @@ def test_two_jobs_find_what_one_finds(reference: Path, tmp_path: Path) -> None:
     assert (tmp_path / "j.xml").read_bytes() == (tmp_path / "small" / "junit.xml").read_bytes()
     plan = err.splitlines()
     assert plan[0] == f"suite small: 2 scenarios × 3 seeds, {RUNS} runs with baselines"
-    assert plan[1].startswith("about ")
-    assert plan[1].endswith(" with 2 jobs")
+    assert plan[1] == "each scenario is built once, and a first one tried out ..."
+    assert plan[2].startswith("the runs take ")
+    assert plan[2].endswith(" with 2 jobs")
 
 
 @pytest.mark.slow
@@ -340,6 +359,7 @@ HALF_AND_STOPPED = ("baseline-zero-seed3", "baseline-pi-seed3")
         (("max: 0", "max: 1"), "scenario 'edges@plain'; scenario 'edges@far'"),
         (("{name: far,", "{name: near,"), "scenario 'edges@far' is gone; scenario 'edges@near'"),
         (("1 %", "2 %"), "changed: interval_limits"),
+        (("{kind: smith}", "{kind: threshold}"), "changed: policies (smith; now threshold)."),
     ],
 )
 def test_a_changed_suite_is_not_resumed(
@@ -365,9 +385,9 @@ def test_another_wattbench_does_not_resume(
 ) -> None:
     path, folder = write_suite(tmp_path), tmp_path / "small"
     folder.mkdir()
-    said = json.loads((reference / "suite.json").read_text())
-    said["packages"]["numpy"], said["wattbench_version"] = "0.1", "0.0.1"
-    (folder / "suite.json").write_text(json.dumps(said))
+    said = read_identity(reference)
+    packages = {**said.packages, "numpy": "0.1"}
+    write_identity(folder, replace(said, packages=packages, wattbench_version="0.0.1"))
     assert (
         suite(SuiteOptions(str(path), tmp_path, jobs=1, resume=True, bracket=False), as_json=False)
         == 2
@@ -389,7 +409,62 @@ def test_one_process_at_a_time(
             )
             == 2
         )
-    assert "another process runs this suite" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "another process runs this suite" in shown
+    assert "to go on" not in shown
+
+
+def test_the_record_of_another_run_is_not_taken_over(reference: Path, tmp_path: Path) -> None:
+    """Copied over: another seed's, another policy's, another variant's."""
+    path, folder = write_suite(tmp_path), tmp_path / "small"
+    shutil.copytree(reference, folder)
+    for mine, other in (
+        ("edges@plain/smith-seed2", "edges@plain/smith-seed1"),
+        ("edges@plain/smith-seed3", "edges@plain/baseline-pi-seed3"),
+        ("edges@far/smith-seed1", "edges@plain/smith-seed1"),
+    ):
+        shutil.rmtree(folder / "runs" / mine)
+        shutil.copytree(folder / "runs" / other, folder / "runs" / mine)
+    lines = (folder / "results.jsonl").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["cell"]["policy"] != "smith"]
+    (folder / "results.jsonl").write_text("".join(kept))
+    options = SuiteOptions(str(path), tmp_path, jobs=1, resume=True, bracket=False)
+    assert suite(options, as_json=False) == 0
+    assert {row["trace"] for row in rows(folder).values()} == {
+        row["trace"] for row in rows(reference).values()
+    }
+    found, known = rows(folder), rows(reference)
+    assert found == {place: known[place] for place in found}
+    assert len(found) == RUNS
+
+
+def test_a_line_that_was_edited_is_mended_by_removing_it(reference: Path, tmp_path: Path) -> None:
+    path, folder = write_suite(tmp_path), tmp_path / "small"
+    shutil.copytree(reference, folder)
+    lines = (folder / "results.jsonl").read_text().splitlines(keepends=True)
+    lines[5] = lines[5].replace('"verdict":"PASS"', '"verdict":"FAIL"')
+    (folder / "results.jsonl").write_text("".join(lines))
+    options = SuiteOptions(str(path), tmp_path, jobs=1, resume=True, bracket=False)
+    assert suite(options, as_json=False) == 5
+    (folder / "results.jsonl").write_text("".join(lines[:5] + lines[6:]))
+    assert suite(options, as_json=False) == 0
+    known = rows(reference)
+    assert {place: row["trace"] for place, row in rows(folder).items()} == {
+        place: row["trace"] for place, row in known.items()
+    }
+
+
+def test_a_junit_file_that_cannot_be_written(
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(reference, tmp_path / "small")
+    (tmp_path / "file").touch()
+    options = SuiteOptions(
+        str(write_suite(tmp_path)), tmp_path, jobs=1, resume=True, bracket=False,
+        junit=tmp_path / "file" / "j.xml",
+    )  # fmt: skip
+    assert suite(options, as_json=False) == 5
+    assert f"cannot write {tmp_path / 'file' / 'j.xml'}: " in capsys.readouterr().err
 
 
 def test_a_policys_error_does_not_end_it(
@@ -439,12 +514,12 @@ def test_a_full_disk_ends_it_and_nothing_finished_is_lost(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def full(folder: Path, row: RunRow) -> None:
+    def full(folder: Path, row: RunRow, suite_hash: str) -> None:
         if len(read_rows(folder)) == 5:
             with (folder / "results.jsonl").open("a") as file:
                 file.write('{"cell": {"pol')
             raise OSError(errno.ENOSPC, "No space left on device")
-        append_row(folder, row)
+        append_row(folder, row, suite_hash)
 
     path = write_suite(tmp_path)
     with monkeypatch.context() as patched:

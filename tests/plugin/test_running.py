@@ -184,6 +184,20 @@ def test_message(wattbench_run):
 """
 
 
+def test_a_baseline_that_breaks_fails_the_test(project: Path, run_pytest: Pytest) -> None:
+    (project / "scenarios" / "broken.yaml").write_text(
+        STRICT + "baselines: [{kind: crash_early, steps: 20}]\n"
+        "limits: [{metric: safety_violations, max: 0}]\n"
+    )
+    done = run_pytest("scenarios/broken.yaml", "--junitxml=j.xml")
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(
+        ["ERROR: baseline 'crash_early' did not complete: see */baseline-crash_early-seed1 *"]
+    )
+    ((named, _),) = cases(project / "j.xml").values()
+    assert named["verdict"] == "ERROR"
+
+
 def test_fixture_in_a_users_own_test(project: Path, run_pytest: Pytest) -> None:
     (project / "tests").mkdir()
     (project / "tests" / "test_mine.py").write_text(USERS_TEST)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from wattbench.evaluation.suite.results import hash_of
 from wattbench.scenarios.errors import ScenarioErrors
 from wattbench.scenarios.library import SUITES, UnknownScenarioError, locate, locate_suite
 from wattbench.scenarios.listing import suites
@@ -102,19 +103,22 @@ def test_set_may_empty_the_scenarios_limits(file: Callable[[str], Path]) -> None
     (stratum,) = load_suite(file(text + limit)).strata
     assert [limit.max for limit in stratum.experiment.limits] == [1000.0]
     assert mistakes(file(text)) == [
-        "all.yaml:1:49: scenarios[0].set.limits: has 0 items; allowed: a list of 1 … 100 items"
+        "all.yaml:1:49: scenarios[0].set.limits: has 0 items; allowed: a list of 1 … 100 items; "
+        "the suite has no limits either, and a run without any is not judged"
     ]
 
 
 def test_the_hash_is_of_what_runs(file: Callable[[str], Path], valid: str) -> None:
     suite = load_suite(file(GOOD))
+    known = hash_of(suite.resolved())
+    assert suite.hash() == known  # the one that `check` shows, and the one that a folder keeps
     same = load_suite(file(GOOD.replace("title: A test", "title: Other words")))
-    assert (same.hash(), hashes(same)) == (suite.hash(), hashes(suite))
+    assert (hash_of(same.resolved()), hashes(same)) == (known, hashes(suite))
     for change in (("10 min", "20 min"), ("count: 2", "count: 3"), ("10 %", "11 %")):
-        assert load_suite(file(GOOD.replace(*change))).hash() != suite.hash()
+        assert hash_of(load_suite(file(GOOD.replace(*change))).resolved()) != known
     path = file(GOOD)
     (path.parent / "site.yaml").write_text(valid.replace("9 kW", "8 kW"))
-    assert load_suite(path).hash() != suite.hash()
+    assert hash_of(load_suite(path).resolved()) != known
 
 
 def test_the_hash_does_not_depend_on_where_the_files_lie(
@@ -123,7 +127,8 @@ def test_the_hash_does_not_depend_on_where_the_files_lie(
     path = file(GOOD)
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(path.parent, elsewhere)
-    assert load_suite(elsewhere / "all.yaml").hash() == load_suite(path).hash()
+    moved = load_suite(elsewhere / "all.yaml")
+    assert hash_of(moved.resolved()) == hash_of(load_suite(path).resolved())
 
 
 @pytest.mark.parametrize(
@@ -147,9 +152,9 @@ def test_the_hash_does_not_depend_on_where_the_files_lie(
         (("hops: 4", "hops: -4"), "7:43: variants[1].set.edge.mesh.hops: -4 is out of range"),
         (("kind: pi, name: mine", "kind: pj"), "9:12: policies[0].kind: unknown kind 'pj'"),
         (("name: mine", "name: tuned"), "12:22: baselines[1].name: 'tuned' is also the name of"),
-        (("count: 2", "cont: 2"), "13:1: seeds: unknown key 'cont'*did you mean 'count'?"),
-        (("count: 2", "count: 0"), "13:1: seeds: count is 0; allowed: a whole number, 1 … 1000"),
-        ((", count: 2", ""), "13:1: seeds: count is missing; allowed: a whole number"),
+        (("count: 2", "cont: 2"), "13:19: seeds.cont: unknown key*did you mean 'count'?"),
+        (("count: 2", "count: 0"), "13:26: seeds.count: got 0; allowed: a whole number, 1 … 1000"),
+        ((", count: 2", ""), "13:1: seeds.count: required key is missing; allowed: a whole number"),
         (("{first: 3, count: 2}", "[]"), "13:8: seeds: has 0 items; allowed: a list of 1 … 1000"),
         (("{first: 3, count: 2}", "[5, 5]"), "13:8: seeds: seed 5 is there twice"),
         (("[7, 9]", "[7, 4]"), "14:17: training_seeds: seed 4 is in seeds too"),
@@ -186,6 +191,28 @@ def test_a_limit_that_lacks_its_baseline_is_told_where_it_stands(
     assert found == [
         "site.yaml:24:33: limits[1].vs: no baseline 'tuned'; allowed: zero (as suite 'all' uses it)"
     ]
+
+
+def test_one_round_tells_all_mistakes(file: Callable[[str], Path]) -> None:
+    text = """\
+scenarios:
+  - {scenario: nosuch_one}
+  - {scenario: site.yaml, set: {clock: {duraton_s: 3 min}}}
+seeds: {first: 1, cnt: 3}
+interval_limits: [{metric: export_enrgy, max: 1 kWh}]
+"""
+    found = [line.partition("; ")[0] for line in mistakes(file(text))]
+    assert found == [
+        "all.yaml:2:16: scenarios[0].scenario: no scenario 'nosuch_one' in the library (a file is "
+        "given by its path, ending in .yaml)",
+        "all.yaml:3:41: scenarios[1].set.clock.duraton_s: unknown key",
+        "all.yaml:4:19: seeds.cnt: unknown key",
+        "all.yaml:5:28: interval_limits[0].metric: no metric 'export_enrgy'",
+    ]
+    # What may be the suite's fault is not told of a scenario: only its name is looked at.
+    text = text.replace("seeds:", "limits: [{metric: nosuch, max: 1}]\nseeds:")
+    found = [line.split(": ")[1] for line in mistakes(file(text))]
+    assert found[:2] == ["scenarios[0].scenario", "limits[0].metric"]
 
 
 def test_names_of_shipped_suites() -> None:

@@ -147,10 +147,17 @@ def _stratum(
     found = Counter(word_of(row) for row in rows if not row.cell.baseline)
     found.update({MISSING: len(missing)})
     like = {
-        key: max((abs(v) for row in rows if (v := _known(row.measurements.get(key))) is not None),
-                 default=0.0)
+        key: max(
+            (
+                abs(value)
+                for row in rows
+                if row.status == "completed"
+                and (value := _known(row.measurements.get(key))) is not None
+            ),
+            default=0.0,
+        )
         for key in keys
-    }  # fmt: skip
+    }
     heads = [("Verdict", False), ("Policy", False), ("Seed", True)]
     heads += [(text(title_of(key)), True) for key in keys]
     heads += [("Why", False), ("Record", False)]
@@ -169,8 +176,11 @@ def _stratum(
 def _run(suite: Path, row: RunRow, keys: Sequence[str], like: Mapping[str, float]) -> str:
     cell = row.cell
     tag = '<span class="tag">baseline</span>' if cell.baseline else ""
+    whole = row.status == "completed"  # else its values are of a part of the run, unlike others'
     cells = [
         fmt.significant(_known(row.measurements.get(key)), METRICS[key].unit, like[key])
+        if whole
+        else fmt.NONE
         for key in keys
     ]
     values = "".join(f'<td class="n">{text(value)}</td>' for value in cells)

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from wattbench.evaluation.model import content_hash, json_text
 from wattbench.evaluation.suite.results import (
     Cell,
     RunRow,
     SuiteIdentity,
     append_row,
+    hash_of,
+    read_identity,
     write_identity,
 )
 from wattbench.evaluation.verdict import Verdict, exit_code
@@ -77,6 +80,26 @@ def row_of(cell: Cell, measurements: Mapping[str, float | None], **changes: Any)
     return RunRow(**values | changes)
 
 
+def note_row(folder: Path, row: RunRow) -> None:
+    """Append a row as the suite does."""
+    append_row(folder, row, read_identity(folder).suite_hash)
+
+
+def write_record(folder: Path, row: RunRow) -> None:
+    """Write as much of a row's record as a suite is judged by."""
+    place = folder / row.cell.folder
+    place.mkdir(parents=True, exist_ok=True)
+    header: dict[str, Any] = {
+        "policy": {"kind": row.cell.policy},
+        "seed": row.cell.seed,
+        "status": row.status,
+        "trace_sha256": row.trace_sha256,
+    }
+    header["content_sha256"] = content_hash(header)
+    (place / "record.json").write_text(json_text(header))
+    (place / "measurements.json").write_text(json_text({"measurements": row.measurements}))
+
+
 def make_suite(
     folder: Path,
     *,
@@ -96,13 +119,16 @@ def make_suite(
     folder.mkdir(parents=True, exist_ok=True)
     cells = plan_of() if plan is None else plan
     content = {"name": "small", "interval_limits": [dict(limit) for limit in interval_limits]}
+    resolved = content | suite
     identity = SuiteIdentity(
-        "small", "A made-up suite", content | suite, "s" * 64, cells, "0.1.0", "abc123",
+        "small", "A made-up suite", resolved, hash_of(resolved), cells, "0.1.0", "abc123",
         {"numpy": "2"}, {"cpu": "test"},
     )  # fmt: skip
     write_identity(folder, identity)
     for cell in reversed(cells) if backwards else cells:
         if not skip(cell):
             measured = values(cell.policy, cell.stratum, cell.seed)
-            append_row(folder, row_of(cell, measured, **change(cell)))
+            row = row_of(cell, measured, **change(cell))
+            append_row(folder, row, identity.suite_hash)
+            write_record(folder, row)
     return folder

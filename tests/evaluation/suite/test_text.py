@@ -42,7 +42,7 @@ def test_a_suite_in_lines(tmp_path):
     assert lines[worst + 1].startswith("  FAIL  two@no_mesh, late, seed ")
     assert lines[worst + 1].endswith("below pi: export_energy ≤ 2 kWh")
     assert lines[worst + 2].startswith(f"    {tmp_path}/runs/two@no_mesh/late-seed")
-    assert lines[-1] == "FAIL  small: 40 judged runs: 38 PASS, 2 FAIL"
+    assert lines[-1] == "FAIL  small: 40 judged runs: 38 PASS, 2 FAIL; limits on intervals: 2 PASS"
 
 
 def test_what_is_lacking_is_said(tmp_path):
@@ -57,7 +57,10 @@ def test_what_is_lacking_is_said(tmp_path):
         f"  reductions without interval: {why}"
     ]
     assert any(line.startswith("note: 32 of 40 planned runs are not finished") for line in lines)
-    assert lines[-1] == "INCONCLUSIVE  small: 20 judged runs: 4 PASS, 16 MISSING"
+    assert lines[-1] == (
+        "INCONCLUSIVE  small: 20 judged runs: 4 PASS, 16 MISSING; limits on intervals: "
+        "1 INCONCLUSIVE"
+    )
 
 
 def test_the_worst_run_is_the_one_furthest_behind_the_best_baseline(tmp_path):
@@ -71,6 +74,46 @@ def test_the_worst_run_is_the_one_furthest_behind_the_best_baseline(tmp_path):
     first, second = worst_runs(judgement, 2)
     assert (first.row.cell.stratum, first.row.cell.seed, first.baseline) == ("two", 7, "pi")
     assert first.reduction < 0 < second.reduction
+
+
+def test_the_last_line_says_which_limits_on_intervals_failed(tmp_path):
+    missed = REDUCTION | {"min_reduction": "90 %"}
+    judgement = judge_suite(make_suite(tmp_path, interval_limits=[REDUCTION, missed, REDUCTION]))
+    assert suite_lines(judgement)[-1] == (
+        "FAIL  small: 20 judged runs: 20 PASS; limits on intervals: 2 PASS, 1 FAIL"
+    )
+
+
+def test_the_last_line_says_that_baselines_broke(tmp_path):
+    def change(cell):
+        broken = cell.baseline and cell.seed == 2 and cell.scenario == "one"
+        return {"status": "error", "reason": "the output is NaN"} if broken else {}
+
+    lines = suite_lines(judge_suite(make_suite(tmp_path, change=change)))
+    assert lines[-1] == (
+        "ERROR  small: 20 judged runs: 20 PASS; baselines that did not complete: 1"
+    )
+    assert (
+        "note: ERROR, since a baseline did not complete: runs/one/baseline-pi-seed2: the output "
+        "is NaN"
+    ) in lines
+
+
+def test_what_broke_off_is_compared_with_nothing(tmp_path):
+    def change(cell):
+        if cell.seed == 2 and cell.baseline:
+            return {"status": "error"}
+        if cell.seed == 3 and not cell.baseline:
+            return {"status": "error", "verdict": "ERROR"}
+        return {}
+
+    judgement = judge_suite(make_suite(tmp_path, plan=plan_of(("one",)), change=change))
+    worst = {found.row.cell.seed: found for found in worst_runs(judgement, 10)}
+    assert all(worst[seed].baseline == "" for seed in (2, 3))
+    assert all(math.isnan(worst[seed].reduction) for seed in (2, 3))
+    assert worst[1].baseline == "pi"
+    first = next(line for line in suite_lines(judgement) if line.startswith("  ERROR"))
+    assert "J " not in first
 
 
 def test_numbers_for_people():
