@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from wattbench.cli import app
 from wattbench.evaluation.record import RecordError
 from wattbench.evaluation.regression import Allowance, default_allowances
 from wattbench.evaluation.suite.difference import MetricChange, SuiteComparison, compare_suites
-from wattbench.evaluation.suite.results import Cell, read_identity, write_identity
+from wattbench.evaluation.suite.results import Cell
 
 from .folders import energies, make_suite, plan_of
 
@@ -230,23 +229,25 @@ def test_values_that_are_gone_are_a_regression(tmp_path, lacking) -> None:
 
 
 def test_it_is_said_in_which_keys_suites_differ(tmp_path) -> None:
-    def stratum(digest: str) -> dict[str, str]:
-        return {"scenario": "one", "variant": "far", "hash": digest}
-
-    def made(name: str, suite_hash: str, **content):
-        folder = make_suite(tmp_path / name, **content)
-        identity = read_identity(folder)
-        write_identity(folder, replace(identity, suite_hash=suite_hash))
-        return folder
+    def made(name: str, digest: str, seeds: list[int], scenarios: list[object]) -> Path:
+        names = {"policies": ["smith"], "baselines": ["pi"]}
+        stratum = {"scenario": "one", "variant": "far", "hash": digest, **names}
+        plan = tuple(
+            Cell("one", "far", label, seed, label == "pi")
+            for seed in seeds
+            for label in ("pi", "smith")
+        )
+        content = {"scenarios": scenarios, "seeds": seeds, "strata": [stratum]}
+        return make_suite(tmp_path / name, plan=plan, **content)
 
     scenarios = [{"scenario": "one", "set": {"clock": {"duration_s": 60}}}]
     longer = [{"scenario": "one", "set": {"clock": {"duration_s": 90}}}]
-    a = made("a", "a", scenarios=scenarios, seeds=[1], strata=[stratum("x")])
-    keys = made("b", "b", scenarios=longer, seeds=[1, 2], strata=[stratum("y")])
+    a = made("a", "x", [1], scenarios)
+    keys = made("b", "y", [1, 2], longer)
     assert compare_suites(a, keys, {}).unlike == (
         "suite (scenarios[0].set.clock.duration_s, seeds)",
     )
-    files = made("c", "c", scenarios=scenarios, seeds=[1], strata=[stratum("z")])
+    files = made("c", "z", [1], scenarios)
     assert compare_suites(a, files, {}).unlike == ("files of the scenarios (one@far)",)
 
 
