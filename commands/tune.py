@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .show import EXIT_ABORTED, EXIT_ERROR, EXIT_USAGE
 
 if TYPE_CHECKING:
-    from .tuning.tuning import Plan, Tried, Tuned
+    from .tuning.found import Tried, Tuned
+    from .tuning.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def tune(options: TuneOptions, *, as_json: bool) -> int:
                 journal,
                 jobs=options.jobs,
                 resume=options.resume,
-                on_batch=_Progress(plan),
+                on_step=_Progress(plan),
             )
             write_file(out, file_text(tuned, command_text(options.suite, tuned), out.stem))
             write_front(picture, tuned)
@@ -82,13 +83,14 @@ def as_dict(tuned: Tuned, out: Path, picture: Path) -> dict[str, Any]:
     from .tuning.result import provenance_of
 
     provenance = provenance_of(tuned, "")
-    wanted = ("default_objective_ratio", "rule_objective_ratio", "tuned_objective_ratio", "front")
+    ratios = ("default_objective_ratio", "rule_objective_ratio", "tuned_objective_ratio")
+    wanted = (*ratios, "reduction", "finalists", "front")
     return {
         "exit_code": 0,
         "policy": tuned.plan.kind,
         "parameters": dict(tuned.tried[tuned.chosen].parameters),
         "points": len(tuned.tried),
-        "used_simulations": provenance["used_simulations"],
+        "used_simulations": tuned.simulations,
         **{key: provenance[key] for key in wanted},
         "file": str(out),
         "picture": str(picture),
@@ -96,11 +98,12 @@ def as_dict(tuned: Tuned, out: Path, picture: Path) -> dict[str, Any]:
 
 
 def lines(tuned: Tuned, out: Path, picture: Path) -> list[str]:
-    """Return what is printed: the starts and the chosen point, then its values."""
-    tried = tuned.tried
+    """Return what is printed: the finalists, the gain of the chosen one, then its values."""
+    plan, tried = tuned.plan, tuned.tried
     rows: list[tuple[str, ...]] = [("", "J / J of zero", "export", "added import", "changes/min")]
-    rows += [_row(point.origin, point) for point in tried if point.origin != "search"]
-    rows.append(_row("chosen", tried[tuned.chosen]))
+    for index, point in tuned.finals.items():
+        name = f"{point.origin} {index}" if point.origin == "search" else point.origin
+        rows.append(_row(f"{name}, chosen" if index == tuned.chosen else name, point))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     shown = [
         "  ".join(
@@ -110,9 +113,24 @@ def lines(tuned: Tuned, out: Path, picture: Path) -> list[str]:
         for row in rows
     ]
     values = ", ".join(f"{key} {value:g}" for key, value in tried[tuned.chosen].parameters.items())
-    shown += ["", f"{tuned.plan.kind}: {values}"]
+    shown += ["", _gain(tuned), "", f"{plan.kind}: {values}"]
     shown += [f"{len(tuned.front)} of {len(tried)} points are on the front: {picture}", str(out)]
     return shown
+
+
+def _gain(tuned: Tuned) -> str:
+    """Return what the chosen point gains, with the seeds on which that was seen."""
+    from .tuning.final import reduction_of
+
+    found = reduction_of(tuned)
+    seeds = len(tuned.plan.final_seeds(tuned.plan.training[0]))
+    where = f"{len(tuned.finals)} finalists on {seeds} seeds that the search had not seen"
+    if tuned.chosen == 0 or found is None:
+        return f"{where}: {'the defaults stay' if found is not None else 'the defaults failed'}"
+    gain = f"{where}: J {100 * found.estimate:.1f} % below the defaults'"
+    if not found.known:
+        return gain
+    return f"{gain} ({100 * found.level:g} %: {100 * found.low:.1f} to {100 * found.high:.1f} %)"
 
 
 def _row(name: str, point: Tried) -> tuple[str, ...]:
@@ -129,24 +147,33 @@ def _row(name: str, point: Tried) -> tuple[str, ...]:
 
 
 class _Progress:
-    """Says after each batch how far the search is, on stderr."""
+    """Says on stderr how far the search and the final are."""
 
     def __init__(self, plan: Plan) -> None:
         self._begin_s = perf_counter()
-        runs, points = len(plan.runs), plan.points
+        final = plan.finalists * len(plan.final_runs)
+        self._total = plan.points * len(plan.search_runs) + final
         print(
-            f"{plan.kind}: {points} points of {runs} simulations, {points * runs} of the budget's "
-            f"{plan.budget}",
+            f"{plan.kind}: {self._total} of the budget's {plan.budget} simulations: {plan.points} "
+            f"points × {len(plan.search_runs)} to search, {plan.finalists} finalists × "
+            f"{len(plan.final_runs)} to decide",
             file=sys.stderr,
         )
 
-    def __call__(self, tried: Sequence[Tried], points: int) -> None:
-        scores = [point.score for point in tried if point.score is not None]
+    def __call__(self, tried: Sequence[Tried], finals: Sequence[Tried]) -> None:
+        from .tuning.search import BATCH
+
+        if not finals and len(tried) % BATCH:
+            return
+        done = sum(len(point.runs) for point in (*tried, *finals))
+        stage = "final" if finals else "search"
+        scores = [point.score for point in finals or tried if point.score is not None]
         ratios = [score.objective_ratio for score in scores if score.feasible]
         best = f"{min(ratios):.4f}" if ratios else "none"
-        left_s = (perf_counter() - self._begin_s) * (points - len(tried)) / len(tried)
+        left_s = (perf_counter() - self._begin_s) * (self._total - done) / done
         print(
-            f"{len(tried)}/{points} points, least J / J of zero: {best}, about {left_s:.0f} s left",
+            f"{stage}: {done}/{self._total} simulations, least J / J of zero: {best}, about "
+            f"{max(left_s, 0.0):.0f} s left",
             file=sys.stderr,
             flush=True,
         )

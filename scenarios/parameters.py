@@ -47,28 +47,63 @@ class TrainedOn(Model):
     """Its name."""
     hash: str
     """Of its resolved content."""
-    seeds: tuple[int, ...]
+    search_seeds: tuple[int, ...]
+    """Those on which points were searched."""
+    final_seeds: tuple[int, ...]
+    """Those, all others, on which the finalists ran and the choice was made."""
     import_weight: float
     """What one kWh of import costs in its J, in kWh of export."""
     unserved_weight: float
     """What one kWh of unserved load energy costs in its J, in kWh of export."""
-    default_objective_wh: float
-    """Mean J over these seeds with the policy's default parameters."""
+    default_objective_wh: float | None
+    """Mean J over the final's seeds with the policy's default parameters; null: it failed."""
     tuned_objective_wh: float
-    """Mean J over these seeds with the parameters of this file."""
+    """Mean J over the final's seeds with the parameters of this file."""
+
+
+class Reduction(Model):
+    """By how much J is below that of the defaults on the final's seeds, as a share.
+
+    It is slightly too good: the chosen point is the best of the few finalists there.
+    """
+
+    estimate: float
+    """1 − exp(mean over scenarios and seeds of ln(J / J of the defaults))."""
+    low: float | None = None
+    """Lower end of the paired bootstrap interval; null: there are too few pairs for one."""
+    high: float | None = None
+    level: float
+    pairs: int
+    scenarios: int
+
+
+class Finalist(Model):
+    """A point that ran again on the final's seeds."""
+
+    search_objective_ratio: float | None
+    """J in the search, as a share of `zero`'s; null: the policy failed in a run."""
+    objective_ratio: float | None
+    """J in the final, likewise: what decides."""
+    kept_limits: bool
+    """Whether the limits on changes and safety were kept in the final."""
+    origin: str
+    """defaults, rule (a published one) or search."""
+    chosen: bool
+    """Whether the file's parameters are this point's."""
+    parameters: dict[str, int | float]
 
 
 class FrontPoint(Model):
-    """A point that no other one beats in every objective."""
+    """A point of the search that no other one beats in every objective."""
 
     export_share: float
-    """Export, as a share of `zero`'s; mean over the training runs, like all that follow."""
+    """Export, as a share of `zero`'s; mean over the search's runs, like all that follow."""
     added_import_share: float
     """Import beyond `zero`'s, as a share of `zero`'s export."""
     changes_per_min: float
     """Command changes a minute."""
     objective_ratio: float
-    """J, as a share of `zero`'s."""
+    """J, as a share of `zero`'s; geometric mean."""
     origin: str
     """defaults, rule (a published one) or search."""
     chosen: bool = False
@@ -83,9 +118,9 @@ class Provenance(Model):
     """The command that made the file."""
     training: tuple[TrainedOn, ...]
     budget_simulations: int = Field(ge=1)
-    """Simulations that the search was allowed."""
+    """Simulations that the search and the final were allowed."""
     used_simulations: int = Field(ge=1)
-    """Simulations that it made: a point takes one on each scenario and seed."""
+    """Simulations that were made: a point takes one on each scenario and seed."""
     objectives: tuple[str, ...]
     """What the front is of."""
     choice: str
@@ -93,12 +128,16 @@ class Provenance(Model):
     optimiser: str
     """The library's sampler and how it was used."""
     optimiser_seed: int
-    default_objective_ratio: float
-    """J of the default parameters, as a share of `zero`'s, mean over the training runs."""
+    default_objective_ratio: float | None
+    """J of the default parameters in the final, as a share of `zero`'s; geometric mean. Null: the
+    policy failed in a run."""
     rule_objective_ratio: float | None = None
-    """J of the parameters that a published rule gives; null: there is none for this kind."""
+    """J of the parameters that a published rule gives; null: none that kept the limits."""
     tuned_objective_ratio: float
     """J of the parameters of this file."""
+    reduction: Reduction | None = None
+    """Of J against the defaults; null: the defaults failed in a run."""
+    finalists: tuple[Finalist, ...]
     front: tuple[FrontPoint, ...]
     versions: dict[str, str | None]
     """Of wattbench, Python and packages, and the git revision."""

@@ -1,13 +1,14 @@
-"""What a search has found so far, on disk: `FILE.partial`, one JSON line a point.
+"""What was found so far, on disk: `FILE.partial`, one JSON line a point, then one a finalist.
 
-A search is the same whenever it runs again, so resuming one is to run it again and to look up
-what was simulated already.
+A search is the same whenever it runs again, so resuming one is to run it again and to take what
+was simulated already in the order in which it was written.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class Journal:
             OSError: it cannot be read or written.
         """
         self.path = path
-        self._known: list[tuple[Mapping[str, float], list[Measured]]] = []
+        self._known: deque[tuple[Mapping[str, float], list[Measured]]] = deque()
         if path.exists():
             if not resume:
                 raise TuneError(
@@ -41,13 +42,13 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(identity) + "\n", encoding="utf-8")
 
-    def known(self, index: int, parameters: Mapping[str, float]) -> list[Measured] | None:
-        """Return what the runs of the point ``index`` measured, None if they were not made."""
-        if index >= len(self._known):
+    def take(self, parameters: Mapping[str, float]) -> list[Measured] | None:
+        """Return what the runs of the next point measured, None if they were not made."""
+        if not self._known:
             return None
-        before, runs = self._known[index]
+        before, runs = self._known.popleft()
         if before != parameters:
-            raise TuneError(f"{self.path}: point {index} is of another search; remove the file")
+            raise TuneError(f"{self.path} has points of another search; remove the file")
         return runs
 
     def add(self, parameters: Mapping[str, float], runs: Sequence[Measured]) -> None:
@@ -63,7 +64,7 @@ class Journal:
         whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last line short
         try:
             head, *lines = [json.loads(line) for line in whole.splitlines()]
-            self._known = [(line["parameters"], line["runs"]) for line in lines]
+            self._known.extend((line["parameters"], line["runs"]) for line in lines)
         except (ValueError, TypeError, KeyError) as problem:
             raise TuneError(f"{self.path} is damaged ({problem}); remove it") from None
         if head != json.loads(json.dumps(identity)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .tuning import Tried, Tuned
+from .found import Tried, Tuned
 
 
 def write_front(path: Path, tuned: Tuned) -> None:
@@ -36,10 +36,11 @@ def write_front(path: Path, tuned: Tuned) -> None:
             axes.scatter(*_shares(points), **style, linewidths=1.8, label=_LABELS[origin])
             shown += points
     chosen = _shares([tried[tuned.chosen]])
-    axes.scatter(*chosen, marker="*", s=220, color="tab:red", label="chosen: least J")
+    axes.scatter(*chosen, marker="*", s=220, color="tab:red", label="chosen in the final")
     kind = tuned.plan.kind
-    axes.set_title(f"{kind}: {len(tried)} points, {len(tuned.plan.runs)} simulations each")
-    axes.set_xlabel("export, % of that without loads (mean over training runs)")
+    runs = len(tuned.plan.search_runs)
+    axes.set_title(f"{kind}: search of {len(tried)} points, {runs} simulations each")
+    axes.set_xlabel("export, % of that without loads (mean over the search's runs)")
     axes.set_ylabel("added import, % of the same")
     # Bad points are far away, and would leave the front a corner of the picture.
     axes.set_xlim(*_around(_shares(shown)[0]))

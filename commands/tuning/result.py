@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from .final import reduction_of
+from .found import Tried, Tuned
+from .plan import SEARCH_SEEDS
 from .score import OBJECTIVES, Score, mean_objective_wh
 from .search import BATCH
-from .tuning import Tried, Tuned
 
 _CHOICE: Final = (
-    "of the points on the front, the one with the least mean J (as a share of that of `zero`) of "
-    "those that are better than the defaults by two standard errors of the paired runs; the "
-    "defaults, if there is none. Points that break a limit on changes or safety are left out"
+    "the starts and the points with the least J in the search (geometric mean over the runs, as a "
+    "share of that of `zero`) ran again on the final's seeds; the one with the least J there, and "
+    "there alone, is taken. Points that break a limit on changes or safety are left out"
 )
 _OPTIMISER: Final = (
     f"Optuna's TPESampler (multivariate), asked and told in batches of {BATCH}; half of the points "
@@ -49,20 +51,22 @@ def provenance_of(tuned: Tuned, command: str) -> dict[str, Any]:
     """Return where the chosen parameters come from, as plain values."""
     from ...scenarios.parameters import Provenance
 
-    plan, tried = tuned.plan, tuned.tried
-    rules = [_ratio(point) for point in tried if point.origin == "rule"]
+    plan, finals = tuned.plan, tuned.finals
+    rules = [_ratio(point) for point in finals.values() if point.origin == "rule"]
     content = {
         "command": command,
         "training": list(_training(tuned)),
         "budget_simulations": plan.budget,
-        "used_simulations": len(tried) * len(plan.runs),
+        "used_simulations": tuned.simulations,
         "objectives": OBJECTIVES,
         "choice": _CHOICE,
         "optimiser": _OPTIMISER,
         "optimiser_seed": plan.seed,
-        "default_objective_ratio": _ratio(tried[0]),
+        "default_objective_ratio": _ratio(finals[0]),
         "rule_objective_ratio": min((r for r in rules if r is not None), default=None),
-        "tuned_objective_ratio": _ratio(tried[tuned.chosen]),
+        "tuned_objective_ratio": _ratio(finals[tuned.chosen]),
+        "reduction": _reduction(tuned),
+        "finalists": [_finalist(tuned, index) for index in finals],
         "front": [_front_point(tuned, index) for index in tuned.front],
         "versions": _versions(),
     }
@@ -70,15 +74,17 @@ def provenance_of(tuned: Tuned, command: str) -> dict[str, Any]:
 
 
 def _training(tuned: Tuned) -> Any:
-    """Yield each scenario with J before and after."""
+    """Yield each scenario with J before and after in the final."""
     begin = 0
-    default, chosen = tuned.tried[0], tuned.tried[tuned.chosen]
+    default, chosen = tuned.finals[0], tuned.finals[tuned.chosen]
     for part in tuned.plan.training:
-        end = begin + len(part.seeds)
+        seeds = tuned.plan.final_seeds(part)
+        end = begin + len(seeds)
         yield {
             "scenario": part.scenario.name,
             "hash": part.scenario.hash(),
-            "seeds": part.seeds,
+            "search_seeds": part.seeds[:SEARCH_SEEDS],
+            "final_seeds": seeds,
             "import_weight": part.scenario.objective.import_weight,
             "unserved_weight": part.scenario.objective.unserved_weight,
             "default_objective_wh": _mean_wh(default, begin, end),
@@ -94,6 +100,32 @@ def _mean_wh(tried: Tried, begin: int, end: int) -> float | None:
 
 def _ratio(tried: Tried) -> float | None:
     return None if tried.score is None else _short(tried.score.objective_ratio)
+
+
+def _reduction(tuned: Tuned) -> Mapping[str, Any] | None:
+    found = reduction_of(tuned)
+    if found is None:
+        return None
+    ends = {"low": found.low, "high": found.high} if found.known else {}
+    shares = {"estimate": found.estimate, **ends}
+    return {
+        **{key: _short(value) for key, value in shares.items()},
+        "level": found.level,
+        "pairs": found.pairs,
+        "scenarios": found.strata,
+    }
+
+
+def _finalist(tuned: Tuned, index: int) -> Mapping[str, Any]:
+    point = tuned.finals[index]
+    return {
+        "search_objective_ratio": _ratio(tuned.tried[index]),
+        "objective_ratio": _ratio(point),
+        "kept_limits": point.score is not None and point.score.feasible,
+        "origin": point.origin,
+        "chosen": index == tuned.chosen,
+        "parameters": dict(point.parameters),
+    }
 
 
 def _front_point(tuned: Tuned, index: int) -> Mapping[str, Any]:

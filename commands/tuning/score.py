@@ -1,13 +1,13 @@
 """What a point of the search is worth: three objectives, the scenario's J, and what it breaks.
 
 Scenarios weigh alike: energies count as shares of what the `zero` baseline exports in the same
-scenario on the same seed, that is of the surplus there is to win.
+scenario on the same seed, that is of the surplus there is to win. J counts by its logarithm, so
+that a tenth less is worth the same where little can be won and where much can.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -26,8 +26,8 @@ RESTRICTIONS: Final = (_WORST, _VIOLATIONS)
 OBJECTIVES: Final = ("export_share", "added_import_share", "changes_per_min")
 #: Less export of `zero` than this, Wh, is no surplus to share out.
 _LEAST_SURPLUS_WH: Final = 1.0
-#: Standard errors of the mean paired difference by which a point must be better than the defaults.
-_SURE: Final = 2.0
+#: J as a share of `zero`'s counts as this at least: the mean over runs is that of logarithms.
+_LEAST_RATIO: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Score:
         export_share: export, as a share of `zero`'s.
         added_import_share: import beyond `zero`'s, as a share of `zero`'s export.
         changes_per_min: command changes a minute, on average over the run.
-        objective_ratio: the scenario's objective J, as a share of `zero`'s.
+        objective_ratio: the scenario's objective J, as a share of `zero`'s; geometric mean.
         excess: by how much limits on changes and safety were passed, summed up; 0: kept.
 
     """
@@ -78,13 +78,13 @@ def score_run(
         measured[_EXPORT] / surplus_wh,
         (measured[_IMPORT] - zero[_IMPORT]) / surplus_wh,
         measured[_CHANGES],
-        measured[_OBJECTIVE] / zero[_OBJECTIVE],
+        max(measured[_OBJECTIVE] / zero[_OBJECTIVE], _LEAST_RATIO),
         excess,
     )
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
-    """Return the mean over runs; what was broken adds up."""
+    """Return the mean over runs, the geometric one for J; what was broken adds up."""
 
     def mean(name: str) -> float:
         return math.fsum(getattr(score, name) for score in scores) / len(scores)
@@ -93,7 +93,7 @@ def mean_score(scores: Sequence[Score]) -> Score:
         mean("export_share"),
         mean("added_import_share"),
         mean("changes_per_min"),
-        mean("objective_ratio"),
+        math.exp(math.fsum(math.log(score.objective_ratio) for score in scores) / len(scores)),
         math.fsum(score.excess for score in scores),
     )
 
@@ -121,28 +121,11 @@ def front_of(scores: Sequence[Score | None]) -> list[int]:
     return [index for index, values in known if not dominated(values)]
 
 
-def chosen_of(scores: Sequence[Score | None], ratios: Sequence[Sequence[float]]) -> int | None:
-    """Return the index of the point to be used; None: no point is feasible.
-
-    It is the one on the front with the least mean J of those that are surely better than the
-    first point, the defaults: the best of many that were tried is good by luck, too. If there is
-    none the defaults stay, unless they break a limit. Of two that are alike the first is taken.
-
-    Args:
-        scores: of each point; None where the policy failed.
-        ratios: J in each run as a share of `zero`'s, for each point; paired by position.
-    """
-    candidates = front_of(scores)
-    if scores and scores[0] is not None and scores[0].feasible:
-        candidates = [k for k in candidates if _surely_less(ratios[k], ratios[0])] or [0]
-    ranked = [(score.objective_ratio, k) for k in candidates if (score := scores[k])]
-    return min(ranked)[1] if ranked else None
-
-
-def _surely_less(mine: Sequence[float], others: Sequence[float]) -> bool:
-    """Return whether values are less than those paired with them, beyond what chance explains."""
-    gains = [b - a for a, b in zip(mine, others, strict=True)]
-    mean = math.fsum(gains) / len(gains)
-    if len(gains) < 2:
-        return mean > 0.0
-    return mean > _SURE * statistics.stdev(gains) / math.sqrt(len(gains))
+def ranked(scores: Sequence[Score | None]) -> list[int]:
+    """Return the indices of the feasible points, least J first; of two alike the earlier one."""
+    known = [
+        (score.objective_ratio, index)
+        for index, score in enumerate(scores)
+        if score is not None and score.feasible
+    ]
+    return [index for _, index in sorted(known)]

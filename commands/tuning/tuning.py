@@ -1,109 +1,47 @@
-"""A policy's search on its training runs, from the plan to the chosen point."""
+"""A policy's search and the final that decides, from the plan to the chosen point.
+
+The best of many points owes its score to luck, too: on other seeds it is worse. So the search only
+says which few points deserve a closer look, and these run again, with the starts, on seeds that
+the search has not seen; what they are worth there alone decides.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..pool import Submit, workers
+from .final import chosen_of, finalists_of
+from .found import Origin, Tried, Tuned
 from .journal import Journal, Measured
-from .score import Score, chosen_of, front_of, mean_score, score_run, usable
+from .plan import Plan, Run
+from .score import front_of, mean_score, ranked, score_run, usable
 from .simulate import TuneError, simulate
 
 if TYPE_CHECKING:
     from ...agents.policy import PolicyConfig
-    from ...scenarios.model import Scenario
     from .search import Point
 
-Origin = Literal["defaults", "rule", "search"]
+
+class OnStep(Protocol):
+    """Is told what was tried so far, in the search and in the final."""
+
+    def __call__(self, tried: Sequence[Tried], finals: Sequence[Tried]) -> None:
+        """Take the points after each of them."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
-    """A scenario, as `training_of` returns it, and the seeds on which a policy is trained in it."""
-
-    scenario: Scenario
-    seeds: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is searched.
-
-    Attributes:
-        kind: the policy's.
-        training: scenarios and seeds; a point is simulated once on each.
-        budget: simulations at most; those of `zero`, which any point shares, are not counted.
-        seed: of the search.
-
-    """
-
-    kind: str
-    training: tuple[Training, ...]
-    budget: int
-    seed: int
-
-    @property
-    def runs(self) -> list[tuple[Scenario, int]]:
-        """The runs of a point."""
-        return [(part.scenario, seed) for part in self.training for seed in part.seeds]
-
-    @property
-    def points(self) -> int:
-        """How many points the budget is enough for."""
-        return self.budget // len(self.runs)
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A point that was simulated.
-
-    Attributes:
-        parameters: values of the tunable keys.
-        origin: where it comes from.
-        runs: what each run measured; None where the policy failed.
-        ratios: J in each run, as a share of `zero`'s; empty if the policy failed in any.
-        score: mean over the runs; None if the policy failed in any.
-
-    """
-
-    parameters: Point
-    origin: Origin
-    runs: tuple[Measured, ...]
-    ratios: tuple[float, ...]
-    score: Score | None
-
-
-@dataclass(frozen=True, slots=True)
-class Tuned:
-    """What a search found.
-
-    Attributes:
-        plan: what was searched.
-        tried: every point, in the order in which they were asked for; the first is the defaults.
-        front: indices of the points on the front, and of the chosen one if it is not there.
-        chosen: index of the point that was chosen.
-
-    """
-
-    plan: Plan
-    tried: tuple[Tried, ...]
-    front: tuple[int, ...]
-    chosen: int
+def _say_nothing(tried: Sequence[Tried], finals: Sequence[Tried]) -> None:
+    """Tell nobody."""
 
 
 def tune(
-    plan: Plan,
-    journal_path: Path,
-    *,
-    jobs: int,
-    resume: bool,
-    on_batch: Callable[[Sequence[Tried], int], None] = lambda tried, points: None,
+    plan: Plan, journal_path: Path, *, jobs: int, resume: bool, on_step: OnStep = _say_nothing
 ) -> Tuned:
-    """Search; the result does not depend on ``jobs``.
+    """Search and decide; the result does not depend on ``jobs``.
 
     Args:
         plan: what is searched.
@@ -111,52 +49,33 @@ def tune(
             stored the result removes it.
         jobs: processes; 1 simulates in this one.
         resume: whether to go on with what the journal holds.
-        on_batch: told of all points tried, and of how many there will be, after each batch.
+        on_step: told of what was tried so far after each point and each finalist.
 
     Raises:
-        TuneError: the policy has nothing to tune, the budget is too small, a scenario cannot be
-            used, or no point kept the limits.
-        ScenarioErrors: a scenario is invalid.
+        TuneError: a scenario cannot be used, or no point kept the limits.
     """
-    from ...agents.policy import POLICIES
-    from .search import Search
-
-    tunables = POLICIES[plan.kind].config.tunables
-    origins: list[Origin] = ["defaults"]
-    starts: list[Mapping[str, float]] = [_defaults(plan.kind)]
-    for start in _rule_starts(plan):
-        origins.append("rule")
-        starts.append({**starts[0], **start})
-    if plan.points < len(starts):
-        raise TuneError(
-            f"a budget of {plan.budget} simulations is too small: a point takes "
-            f"{len(plan.runs)}, and {len(starts)} points are given before the search begins"
-        )
-    search = Search(tunables, starts, plan.points, plan.seed)
     journal = Journal(journal_path, _identity(plan), resume=resume)
-    tried: list[Tried] = []
     with workers(jobs) as submit:
-        zeros = _zeros(plan, submit)
-        while batch := search.ask():
-            scores = []
-            for parameters, runs in _batch_runs(plan, batch, journal, len(tried), submit):
-                origin = origins[len(tried)] if len(tried) < len(origins) else "search"
-                found = _scores(plan, runs, zeros)
-                score = mean_score(found) if found else None
-                ratios = tuple(one.objective_ratio for one in found)
-                tried.append(Tried(parameters, origin, tuple(runs), ratios, score))
-                scores.append(score)
-            search.tell(scores)
-            on_batch(tried, plan.points)
-    scores = [point.score for point in tried]
-    chosen = chosen_of(scores, [point.ratios for point in tried])
+        search = _Stage(plan.kind, plan.search_runs, journal, submit)
+        final = _Stage(plan.kind, plan.final_runs, journal, submit)
+        tried: list[Tried] = []
+        for point in _searched(plan, search):
+            tried.append(point)
+            on_step(tried, ())
+        known = finalists_of(tried, plan) if ranked([point.score for point in tried]) else []
+        finals: list[Tried] = []
+        for point in final.run([(tried[k].parameters, tried[k].origin) for k in known]):
+            finals.append(point)
+            on_step(tried, finals)
+    found = dict(zip(known, finals, strict=True))
+    chosen = chosen_of(tried, found)
     if chosen is None:
         raise TuneError(
             f"none of {len(tried)} points kept the limits on changes and safety in every training "
             f"run; what was tried is in {journal_path}"
         )
-    front = sorted({*front_of(scores), chosen})
-    return Tuned(plan, tuple(tried), tuple(front), chosen)
+    front = sorted({*front_of([point.score for point in tried]), chosen})
+    return Tuned(plan, tuple(tried), found, tuple(front), chosen)
 
 
 def policy_of(kind: str, parameters: Mapping[str, float]) -> PolicyConfig:
@@ -166,75 +85,69 @@ def policy_of(kind: str, parameters: Mapping[str, float]) -> PolicyConfig:
     return POLICIES[kind].config.model_validate(dict(parameters))
 
 
-def _batch_runs(
-    plan: Plan, batch: Sequence[Point], journal: Journal, done: int, submit: Submit
-) -> Iterator[tuple[Point, list[Measured]]]:
-    """Yield each point of a batch with what its runs measured; all are submitted first."""
-    waiting: list[tuple[Point, list[Measured] | None, list[Future[Measured]]]] = []
-    for offset, parameters in enumerate(batch):
-        known = journal.known(done + offset, parameters)
-        futures = []
-        if known is None:
-            policy = policy_of(plan.kind, parameters)
-            futures = [submit(simulate, *run, policy) for run in plan.runs]
-        waiting.append((parameters, known, futures))
-    for parameters, known, futures in waiting:
-        if known is not None:
-            yield parameters, known
-            continue
-        runs = [future.result() for future in futures]
-        journal.add(parameters, runs)
-        yield parameters, runs
-
-
-def _zeros(plan: Plan, submit: Submit) -> list[Mapping[str, float]]:
-    """Return what `zero` measured in each run of a point."""
-    futures = [submit(simulate, *run, policy_of("zero", {})) for run in plan.runs]
-    zeros = []
-    for (scenario, seed), future in zip(plan.runs, futures, strict=True):
-        measured = future.result()
-        if measured is None or not usable(measured):
-            raise TuneError(
-                f"scenario '{scenario.name}', seed {seed}: with all loads off nothing is exported: "
-                "there is nothing to train for, so leave it out"
-            )
-        zeros.append(measured)
-    return zeros
-
-
-def _scores(
-    plan: Plan, runs: Sequence[Measured], zeros: Sequence[Mapping[str, float]]
-) -> list[Score]:
-    """Return the score of each run of a point; nothing if the policy failed in any."""
-    scores: list[Score] = []
-    for (scenario, _), measured, zero in zip(plan.runs, runs, zeros, strict=True):
-        if measured is None:
-            return []
-        scores.append(score_run(measured, zero, scenario.limits))
-    return scores
-
-
-def _defaults(kind: str) -> dict[str, float]:
-    """Return the default values of a policy's tunable keys."""
+def _searched(plan: Plan, stage: _Stage) -> Iterator[Tried]:
+    """Yield the points of the search."""
     from ...agents.policy import POLICIES
+    from .search import Search
 
-    config = POLICIES[kind].config()
-    return {key: getattr(config, key) for key in config.tunables}
+    search = Search(POLICIES[plan.kind].config.tunables, plan.starts, plan.points, plan.seed)
+    given: list[Origin] = ["defaults"]
+    given += ["rule"] * (len(plan.starts) - 1)
+    origins: Iterator[Origin] = itertools.chain(given, itertools.repeat("search"))
+    while batch := search.ask():
+        scores = []
+        for point in stage.run(list(zip(batch, origins, strict=False))):
+            yield point
+            scores.append(point.score)
+        search.tell(scores)
 
 
-def _rule_starts(plan: Plan) -> list[dict[str, float]]:
-    """Return what the kind's published rule gives for the sites of the training, each once."""
-    from ...agents.policy import POLICIES
-    from ...hil.assembly import site_info
+class _Stage:
+    """Runs points, all on the same scenarios and seeds."""
 
-    rule = POLICIES[plan.kind].start
-    starts: list[dict[str, float]] = []
-    for part in plan.training if rule is not None else ():
-        assert rule is not None
-        start = dict(rule(site_info(part.scenario, ())))
-        if start not in starts:
-            starts.append(start)
-    return starts
+    def __init__(self, kind: str, runs: Sequence[Run], journal: Journal, submit: Submit) -> None:
+        """Run `zero` once on each; no point's score can do without it."""
+        self._kind, self._runs = kind, runs
+        self._journal, self._submit = journal, submit
+        self._zeros = list(self._of_zero())
+
+    def run(self, points: Sequence[tuple[Point, Origin]]) -> Iterator[Tried]:
+        """Yield each point with what its runs measured; all are submitted first."""
+        waiting: list[tuple[list[Measured] | None, list[Future[Measured]]]] = []
+        for parameters, _ in points:
+            known = self._journal.take(parameters)
+            waiting.append((known, [] if known is not None else self._submitted(parameters)))
+        for (parameters, origin), (known, futures) in zip(points, waiting, strict=True):
+            runs = [future.result() for future in futures] if known is None else known
+            if known is None:
+                self._journal.add(parameters, runs)
+            yield self._tried(parameters, origin, runs)
+
+    def _submitted(self, parameters: Point) -> list[Future[Measured]]:
+        policy = policy_of(self._kind, parameters)
+        return [self._submit(simulate, *run, policy) for run in self._runs]
+
+    def _tried(self, parameters: Point, origin: Origin, runs: Sequence[Measured]) -> Tried:
+        scores = [
+            score_run(measured, zero, scenario.limits)
+            for (scenario, _), measured, zero in zip(self._runs, runs, self._zeros, strict=True)
+            if measured is not None
+        ]
+        if len(scores) < len(runs):
+            return Tried(parameters, origin, tuple(runs), (), None)
+        ratios = tuple(score.objective_ratio for score in scores)
+        return Tried(parameters, origin, tuple(runs), ratios, mean_score(scores))
+
+    def _of_zero(self) -> Iterator[Mapping[str, float]]:
+        futures = [self._submit(simulate, *run, policy_of("zero", {})) for run in self._runs]
+        for (scenario, seed), future in zip(self._runs, futures, strict=True):
+            measured = future.result()
+            if measured is None or not usable(measured):
+                raise TuneError(
+                    f"scenario '{scenario.name}', seed {seed}: with all loads off nothing is "
+                    "exported: there is nothing to train for, so leave it out"
+                )
+            yield measured
 
 
 def _identity(plan: Plan) -> dict[str, Any]:

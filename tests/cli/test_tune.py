@@ -67,8 +67,15 @@ def test_the_file_can_be_read_and_says_what_was_gained(small: tuple[Path, str]) 
     assert provenance.used_simulations == 48
     assert provenance.tuned_objective_ratio < provenance.default_objective_ratio
     (part,) = provenance.training
-    assert (part.scenario, part.seeds) == ("ten_minutes", (1001, 1002, 1003, 1004))
+    assert (part.scenario, part.search_seeds) == ("ten_minutes", (1001, 1002))
+    assert part.final_seeds == tuple(range(1003, 1009))
     assert part.tuned_objective_wh < part.default_objective_wh
+    gain = provenance.reduction
+    assert gain is not None
+    assert (gain.pairs, gain.scenarios) == (6, 1)
+    assert gain.low < gain.estimate < gain.high < 1.0
+    ratio = provenance.tuned_objective_ratio / provenance.default_objective_ratio
+    assert gain.estimate == pytest.approx(1.0 - ratio, rel=1e-4)
 
 
 def test_the_front_is_drawn_and_everything_named(small: tuple[Path, str]) -> None:
@@ -123,12 +130,13 @@ def test_run_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
 
 def test_json(tmp_path: Path) -> None:
     out = tmp_path / "few.yaml"
-    arguments = (HERE / "ten_minutes.yaml", "--budget", 4, "--jobs", 1, "--out", out, "--json")
+    arguments = (HERE / "ten_minutes.yaml", "--budget", 6, "--jobs", 1, "--out", out, "--json")
     code, shown, _ = run("tune", "threshold", *arguments)
     assert code == 0
     found = json.loads(shown)
-    assert (found["exit_code"], found["used_simulations"], found["file"]) == (0, 4, str(out))
-    assert set(found["parameters"]) == set(found["front"][0]["parameters"])
+    assert (found["exit_code"], found["used_simulations"], found["file"]) == (0, 6, str(out))
+    (chosen,) = [point for point in found["finalists"] if point["chosen"]]
+    assert found["parameters"] == chosen["parameters"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +145,7 @@ def test_json(tmp_path: Path) -> None:
         (("pj", "partly_cloudy"), "no policy 'pj'; did you mean 'pi'? allowed: pi, smith"),
         (("zero", "partly_cloudy"), "a policy of kind 'zero' has nothing to tune; allowed: pi"),
         (("pi", "partly_cludy"), "did you mean 'export/partly_cloudy'"),
-        (("pi", "partly_cloudy"), "a budget of 3 simulations is too small"),
+        (("pi", "partly_cloudy"), "a budget of 3 simulations is too small; allowed: at least 9"),
         (("pi", "nowhere.yaml"), "nowhere.yaml:1:1: no such file"),
         (("pi", "."), "cannot be read"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,22 @@ from hypothesis import strategies as st
 from wattbench.agents.policy import PolicyConfig
 from wattbench.agents.tuning import Tunable
 from wattbench.commands.tuning import tuning
-from wattbench.commands.tuning.plan import plan_of
-from wattbench.commands.tuning.score import Score, chosen_of, front_of, score_run
+from wattbench.commands.tuning.final import chosen_of, finalists_of, reduction_of
+from wattbench.commands.tuning.found import Tried, Tuned
+from wattbench.commands.tuning.plan import SEARCH_SEEDS, Plan, Training, plan_of
+from wattbench.commands.tuning.score import Score, front_of, mean_score, ranked, score_run
 from wattbench.commands.tuning.search import BATCH, Search
 from wattbench.commands.tuning.simulate import TuneError
-from wattbench.commands.tuning.tuning import Plan, Tuned, tune
+from wattbench.commands.tuning.tuning import tune
 from wattbench.evaluation.limits import LimitConfig
+from wattbench.scenarios.load import load_scenario
 
 TEN_MINUTES = str(Path(__file__).parent / "tuning" / "ten_minutes.yaml")
 SPACE = {"kp": Tunable(0.0, 1.0), "gate_w": Tunable(10.0, 1000.0, log=True)}
 SPACE["changes"] = Tunable(2, 9, integer=True)
 START = {"kp": 0.5, "gate_w": 100.0, "changes": 5}
 
-shares = st.integers(0, 3).map(float)
+shares = st.integers(1, 3).map(float)
 scores = st.none() | st.builds(
     Score, shares, shares, shares, objective_ratio=shares, excess=st.sampled_from([0.0, 0.0, 1.0])
 )
@@ -67,35 +71,21 @@ def test_the_front_holds_what_nothing_feasible_dominates(points: list[Score | No
 
     expected = [k for k in feasible if not any(dominates(points[i], points[k]) for i in feasible)]
     assert front_of(points) == expected
-    chosen = chosen_of(points, [[] if p is None else [p.objective_ratio] for p in points])
-    assert (chosen is None) == (not feasible)
-    if chosen is not None:  # one run a point: what is less is surely less
-        least = min(points[k].objective_ratio for k in expected)
-        assert chosen in {*expected, 0}
-        assert points[chosen].objective_ratio == least or chosen == 0
+    order = ranked(points)
+    assert sorted(order) == feasible
+    assert order == sorted(feasible, key=lambda k: points[k].objective_ratio)
 
 
-@pytest.mark.parametrize(
-    ("ratios", "chosen"),
-    [
-        ([0.19, 0.29, 0.41, 0.48], 1),
-        ([0.05, 0.40, 0.30, 0.45], 0),  # a little better on average, by luck
-        ([0.21, 0.31, 0.41, 0.51], 0),
-    ],
-)
-def test_a_point_must_surely_beat_the_defaults(ratios: list[float], chosen: int) -> None:
-    defaults = [0.2, 0.31, 0.42, 0.5]
-
-    def score(values: list[float], export_share: float) -> Score:
-        return Score(export_share, 0.0, 1.0, sum(values) / len(values), 0.0)
-
-    points = [score(defaults, 0.2), score(ratios, 0.1)]
-    assert chosen_of(points, [defaults, ratios]) == chosen
+def test_a_mean_takes_j_by_its_logarithm() -> None:
+    scores = [Score(0.1, 0.0, 1.0, 0.02, 0.0), Score(0.3, 0.2, 3.0, 0.5, 1.5)]
+    mean = mean_score(scores)
+    assert (mean.export_share, mean.changes_per_min, mean.excess) == (0.2, 2.0, 1.5)
+    assert mean.objective_ratio == pytest.approx(0.1)
 
 
-def test_defaults_that_break_a_limit_are_not_kept() -> None:
-    points = [Score(0.1, 0.0, 1.0, 0.1, 2.0), Score(0.2, 0.0, 1.0, 0.3, 0.0)]
-    assert chosen_of(points, [[0.1, 0.1], [0.3, 0.3]]) == 1
+def test_a_run_that_gains_more_than_everything_still_has_a_logarithm() -> None:
+    zero = measured(1000.0, 200.0, 1100.0)
+    assert score_run(measured(0.0, 0.0, -5.0), zero, []).objective_ratio == 1e-3
 
 
 def answers(points: Sequence[Mapping[str, float]]) -> list[Score]:
@@ -165,15 +155,101 @@ def plan() -> Plan:
     return plan_of("threshold", [TEN_MINUTES], 60, 1)
 
 
-def test_the_budget_counts_simulations(
+SEARCHED, DECIDED = (1001, 1002), (1003, 1004, 1005, 1006, 1007)
+
+
+def test_the_budget_counts_the_simulations_of_search_and_final(
     plan: Plan, tmp_path: Path, simulations: list[tuple[str, int]]
 ) -> None:
     tuned = tune(plan, tmp_path / "journal", jobs=1, resume=False)
-    assert len(tuned.tried) == 30
-    assert sum(label == "threshold" for label, _ in simulations) == 60
-    assert [call for call in simulations if call[0] == "zero"] == [("zero", 1001), ("zero", 1002)]
+    made = [seed for label, seed in simulations if label == "threshold"]
+    assert [seed for label, seed in simulations if label == "zero"] == [*SEARCHED, *DECIDED]
+    assert (len(tuned.tried), made[:30]) == (15, 15 * list(SEARCHED))
+    assert (len(tuned.finals), made[30:]) == (6, 6 * list(DECIDED))
+    assert tuned.simulations == len(made) == 60
     assert tuned.tried[0].origin == "defaults"
-    assert tuned.tried[tuned.chosen].score.objective_ratio < tuned.tried[0].score.objective_ratio
+    assert tuned.finals[tuned.chosen].score.objective_ratio < tuned.finals[0].score.objective_ratio
+
+
+@given(
+    st.integers(1, 4), st.integers(1, 4), st.integers(1, 30), st.integers(0, 3000), st.integers(1)
+)
+def test_the_budget_is_kept_and_used(
+    scenarios: int, starts: int, further: int, more: int, first: int
+) -> None:
+    least = (SEARCH_SEEDS + 1) * scenarios * (starts + 1)
+    seeds = tuple(range(first, first + SEARCH_SEEDS + further))
+    training = (Training(load_scenario(Path(TEN_MINUTES)), seeds),) * scenarios
+    plan = Plan("threshold", training, least + more, 1, ({},) * starts)
+    assert starts < plan.finalists <= min(plan.points, starts + 8)
+    in_final = plan.finalists * len(plan.final_runs)
+    used = plan.points * len(plan.search_runs) + in_final
+    assert 0 <= plan.budget - used < len(plan.search_runs)
+    assert 0 < in_final <= plan.budget // 2
+    assert not {seed for _, seed in plan.search_runs} & {seed for _, seed in plan.final_runs}
+
+
+def test_luck_in_the_search_is_not_chosen(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def simulate(scenario: Any, seed: int, policy: PolicyConfig) -> dict[str, float]:
+        step_w = policy.model_dump().get("step_w", 0.0)
+        lucky_wh = step_w / 10 if seed in SEARCHED else 0.0
+        j_wh = 1000.0 if policy.label == "zero" else 500.0 + step_w / 100 - lucky_wh
+        return measured(j_wh, 100.0, j_wh)
+
+    monkeypatch.setattr(tuning, "simulate", simulate)
+    tuned = tune(plan, tmp_path / "journal", jobs=1, resume=False)
+    steps_w = {k: tuned.tried[k].parameters["step_w"] for k in tuned.finals}
+    assert tuned.chosen == min(steps_w, key=lambda k: steps_w[k])
+    best = min(range(len(tuned.tried)), key=lambda k: tuned.tried[k].score.objective_ratio)
+    assert best in tuned.finals
+    assert best != tuned.chosen
+
+
+def point(kp: float, ratios: Sequence[float], excess: float = 0.0, origin: Any = "search") -> Tried:
+    mean = mean_score([Score(0.1, 0.1, 1.0, ratio, excess) for ratio in ratios])
+    return Tried({"kp": kp}, origin, (), tuple(ratios), mean)
+
+
+def test_the_final_has_the_starts_and_the_best_each_once() -> None:
+    plan = plan_of("pi", [TEN_MINUTES], 9, 1)
+    assert (len(plan.starts), plan.finalists) == (2, 3)
+    tried = [
+        point(0.5, [0.4], excess=1.0, origin="defaults"),
+        point(0.4, [0.1], origin="rule"),
+        point(0.3, [0.3]),
+        point(0.2, [0.05], excess=1.0),
+        point(0.4, [0.1]),
+        point(0.1, [0.2]),
+    ]
+    assert finalists_of(tried, plan) == [0, 1, 5]
+
+
+def test_the_least_j_of_the_final_among_those_that_kept_the_limits() -> None:
+    tried = [point(0.1, [0.1], excess=1.0), point(0.2, [0.2]), point(0.3, [0.3]), point(0.4, [0.4])]
+    finals = [
+        point(0.1, [0.1, 0.1]),
+        point(0.2, [0.1, 0.1], excess=1.0),
+        point(0.3, [0.32, 0.2]),  # 0.253 by its logarithm, as a plain mean the worse one
+        point(0.4, [0.26, 0.25]),
+    ]
+    assert chosen_of(tried, dict(enumerate(finals))) == 2
+    assert chosen_of(tried[:2], dict(enumerate(finals[:2]))) is None
+    failed = Tried({}, "search", (), (), None)
+    assert chosen_of([failed], {0: failed}) is None
+
+
+def test_the_gain_is_that_of_pairs(plan: Plan) -> None:
+    defaults, chosen = [0.2, 0.8, 0.4, 0.1, 0.3], [0.1, 0.2, 0.2, 0.05, 0.15]
+    finals = {0: point(0.1, defaults), 1: point(0.2, chosen)}
+    found = reduction_of(Tuned(plan, tuple(finals.values()), finals, (1,), 1))
+    assert found is not None
+    assert found.estimate == pytest.approx(1 - 2 ** (-6 / 5))  # halved four times, once a quarter
+    assert (found.low, found.pairs, found.strata) == (pytest.approx(0.5), 5, 1)
+    assert found.estimate < found.high <= 0.75
+    failed = Tried({}, "defaults", (), (), None)
+    assert reduction_of(Tuned(plan, (), {0: failed, 1: finals[1]}, (1,), 1)) is None
 
 
 def test_limits_on_changes_are_kept(
@@ -185,33 +261,39 @@ def test_limits_on_changes_are_kept(
     assert not set(broken) & {*tuned.front, tuned.chosen}
 
 
-def stopped(plan: Plan, journal: Path, batches: int) -> None:
-    """Tune until so many batches are done, and be interrupted."""
+def stopped(plan: Plan, journal: Path, points: int) -> None:
+    """Tune until so many points and finalists are done, and be interrupted."""
 
-    def stop(tried: Sequence[Any], points: int) -> None:
-        if len(tried) >= batches * BATCH:
+    def stop(tried: Sequence[Any], finals: Sequence[Any]) -> None:
+        if len(tried) + len(finals) >= points:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tune(plan, journal, jobs=1, resume=False, on_batch=stop)
+        tune(plan, journal, jobs=1, resume=False, on_step=stop)
 
 
 @pytest.mark.parametrize("damage", ["", '{"parameters": {"step_w'], ids=["whole", "cut short"])
+@pytest.mark.parametrize(("points", "left"), [(10, 40), (15, 30), (18, 15)])
 def test_a_search_goes_on_where_it_was_stopped(
-    plan: Plan, tmp_path: Path, simulations: list[tuple[str, int]], damage: str
+    plan: Plan,
+    tmp_path: Path,
+    simulations: list[tuple[str, int]],
+    points: int,
+    left: int,
+    damage: str,
 ) -> None:
     whole = tune(plan, tmp_path / "whole", jobs=1, resume=False)
     journal = tmp_path / "journal"
-    stopped(plan, journal, 2)
+    stopped(plan, journal, points)
     with journal.open("a") as file:
         file.write(damage)
     simulations.clear()
     assert tune(plan, journal, jobs=1, resume=True) == whole
-    assert sum(label == "threshold" for label, _ in simulations) == 60 - 2 * BATCH * 2
+    assert sum(label == "threshold" for label, _ in simulations) == left
 
 
 def other_budget(plan: Plan) -> Plan:
-    return Plan(plan.kind, plan.training, 80, plan.seed)
+    return replace(plan, budget=80)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +314,7 @@ def test_a_journal_that_cannot_be_used(
     message: str,
 ) -> None:
     journal = tmp_path / "journal"
-    stopped(plan, journal, 1)
+    stopped(plan, journal, 3)
     with journal.open("a") as file:
         file.write(damage)
     before = journal.read_text()
@@ -244,10 +326,10 @@ def test_a_journal_that_cannot_be_used(
 def test_the_journal_is_lines_of_json(
     plan: Plan, tmp_path: Path, simulations: list[tuple[str, int]]
 ) -> None:
-    stopped(plan, tmp_path / "journal", 1)
+    stopped(plan, tmp_path / "journal", 17)
     head, *lines = map(json.loads, (tmp_path / "journal").read_text().splitlines())
     assert head["policy"] == "threshold"
-    assert len(lines) == BATCH
+    assert [len(line["runs"]) for line in lines] == 15 * [2] + 2 * [5]
 
 
 SUITE = """\
@@ -271,24 +353,30 @@ def test_a_suite_gives_its_training_seeds(tmp_path: Path) -> None:
     assert [policy.label for policy in training[0].scenario.policies] == ["smith"]
 
 
-def test_a_suite_without_training_seeds_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seeds", "count"), [("[]", 0), ("[7, 8]", 2)])
+def test_a_suite_with_too_few_training_seeds_is_refused(
+    tmp_path: Path, seeds: str, count: int
+) -> None:
     file = tmp_path / "suite.yaml"
-    file.write_text(SUITE)
-    with pytest.raises(TuneError, match="has no training_seeds"):
+    file.write_text(f"{SUITE}training_seeds: {seeds}\n")
+    with pytest.raises(TuneError, match=f"has {count} training_seeds; allowed: at least 3"):
         plan_of("smith", [str(file)], 60, 1)
 
 
 def test_the_shipped_training_suite_tests_on_other_seeds() -> None:
-    plan = plan_of("pi", ["training_export"], 60, 1)
+    plan = plan_of("pi", ["training_export"], 2400, 1)
     assert len(plan.training) == 8
-    assert {seed for _, seed in plan.runs} == {1001, 1002}
+    assert {seed for _, seed in plan.search_runs} == {1001, 1002}
+    seeds = {seed for _, seed in plan.final_runs}
+    assert len(seeds) >= 10
+    assert seeds <= set(range(1003, 1031))
 
 
 def test_no_point_that_keeps_the_limits_is_an_error(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "simulate", lambda *_: measured(1000.0, 0.0, 1000.0, worst=11.0))
-    with pytest.raises(TuneError, match="none of 30 points kept the limits"):
+    with pytest.raises(TuneError, match="none of 15 points kept the limits"):
         tune(plan, tmp_path / "journal", jobs=1, resume=False)
     assert (tmp_path / "journal").exists()
 
@@ -303,8 +391,10 @@ def test_a_scenario_without_surplus_is_refused(
 
 def test_a_rule_gives_a_second_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "simulate", lambda *_: measured(10.0, 0.0, 10.0))
-    plan = plan_of("pi", [TEN_MINUTES], 8, 1)
+    plan = plan_of("pi", [TEN_MINUTES], 12, 1)
     tuned: Tuned = tune(plan, tmp_path / "journal", jobs=1, resume=False)
-    assert [tried.origin for tried in tuned.tried] == ["defaults", "rule", "search", "search"]
+    assert [tried.origin for tried in tuned.tried] == ["defaults", "rule", "search"]
+    assert list(tuned.finals) == [0, 1, 2]
+    assert tuned.chosen == 0  # all alike
     assert tuned.tried[1].parameters["kp"] == 0.0
     assert tuned.tried[1].parameters["deadband_w"] == tuned.tried[0].parameters["deadband_w"]

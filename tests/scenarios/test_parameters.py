@@ -148,12 +148,16 @@ def test_shipped_files_are_valid_and_say_where_they_come_from(name: str) -> None
     provenance = file.provenance
     assert provenance is not None
     assert provenance.used_simulations <= provenance.budget_simulations
-    assert provenance.tuned_objective_ratio <= provenance.default_objective_ratio
-    (chosen,) = [point for point in provenance.front if point.chosen]
+    (chosen,) = [point for point in provenance.finalists if point.chosen]
+    (on_front,) = [point for point in provenance.front if point.chosen]
     values = file.parameters.model_dump()
     assert {key: values[key] for key in chosen.parameters} == chosen.parameters
-    assert chosen.objective_ratio == provenance.tuned_objective_ratio
-    assert not {seed for part in provenance.training for seed in part.seeds} & set(range(1, 101))
+    assert on_front.parameters == chosen.parameters
+    kept = [point.objective_ratio for point in provenance.finalists if point.kept_limits]
+    assert chosen.objective_ratio == min(kept) == provenance.tuned_objective_ratio
+    for part in provenance.training:
+        assert not set(part.search_seeds) & set(part.final_seeds)
+        assert not {*part.search_seeds, *part.final_seeds} & set(range(1, 101))
 
 
 def test_the_controllers_come_tuned() -> None:
