@@ -166,7 +166,9 @@ def tune(
             help="What it is trained on: suites with training seeds, or scenarios; files or names.",
         ),
     ],
-    budget: Annotated[int, typer.Option(min=1, help="Simulations at most, half of them to decide.")],
+    budget: Annotated[
+        int, typer.Option(min=1, help="Simulations at most, half of them to decide.")
+    ],
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes that run side by side.")] = 2,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 2, help="Of the search.")] = 1,
     out: Annotated[
