@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Which interpreter builds the virtual environment; the first that is new enough is taken.
 PYTHON ?= python3.11 python3 python3.12 python3.13
-# Test processes side by side; each has its own compile cache (tests/conftest.py). More than a small
-# machine has cores: many tests wait for devices and clocks.
+# Test processes side by side. More than a small machine has cores: many tests wait for devices and
+# clocks.
 JOBS ?= 4
 PYTEST_ARGS ?=
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .problems import say
 from .show import EXIT_ABORTED, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ def audit(options: AuditOptions, *, as_json: bool) -> int:
         print(f"wattbench: {stop or 'stopped by SIGINT'}", file=sys.stderr)
         return EXIT_ABORTED
     except (AuditError, ScenarioErrors, UnknownScenarioError, ProfileError, RecordError) as problem:
-        for line in str(problem).splitlines():
-            print(f"wattbench: {line}", file=sys.stderr)
+        say(problem)
         return EXIT_USAGE
     broken = [result.name for result in results if not result.holds]
     code = _EXIT_BROKEN if broken else _EXIT_HOLDS

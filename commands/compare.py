@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .problems import refuse
 from .show import EXIT_ERROR, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -50,11 +50,7 @@ def compare(options: CompareOptions, *, as_json: bool) -> int:
         code = _exit_code_of(problem)
         if code is None:
             raise
-        for line in str(problem).splitlines():
-            print(f"wattbench: {line}", file=sys.stderr)
-        if as_json:
-            print(json_text({"exit_code": code, "error": str(problem)}))
-        return code
+        return refuse(problem, code, as_json=as_json)
     code = EXIT_REGRESSION if found.regressions else EXIT_SAME
     if as_json:
         print(json_text({"exit_code": code, **as_dict(found)}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from .counterfactual_log import of_log
 from .counterfactual_shown import as_json, lines, store
 from .counterfactual_source import Replayed, ReplayError, Source, of_run
+from .problems import refuse
 from .show import EXIT_ERROR, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ def replay(options: ReplayOptions, *, as_json_text: bool) -> int:
         code = _exit_code_of(problem)
         if code is None:
             raise
-        for line in str(problem).splitlines():
-            print(f"wattbench: {line}", file=sys.stderr)
-        if as_json_text:
-            print(json_text({"exit_code": code, "error": str(problem)}))
-        return code
+        return refuse(problem, code, as_json=as_json_text)
     if as_json_text:
         print(json_text({"exit_code": 0, **content}))
     else:

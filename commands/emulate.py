@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from .problems import say
+
 if TYPE_CHECKING:
     from ..hil.emulation.rig import EmulatedRig, Endpoint
     from ..hil.emulation.sources import Site
@@ -91,8 +93,7 @@ def _starting() -> threading.Timer:
 
 
 def _say(problem: Exception, code: int) -> int:
-    for line in str(problem).splitlines():
-        print(f"wattbench: {line}", file=sys.stderr)
+    say(problem)
     return code
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .fingerprint_target import FingerprintOptions, StoppedError, Target, UsageError, target_of
+from .problems import say
 
 if TYPE_CHECKING:
     from ..hil.devices.model import DeviceProfile
@@ -209,8 +210,7 @@ def _carry_out(work: Callable[[dict[str, Any]], int], *, as_json: bool) -> int:
         code, problem = EXIT_RIG, str(error)
     if content.get("safe") is False:
         code = EXIT_UNSAFE
-    for line in problem.splitlines():
-        print(f"wattbench: {line}", file=sys.stderr)
+    say(problem)
     if as_json:
         said = {"error": problem} if problem else {}
         print(json.dumps(content | said | {"exit_code": code}))

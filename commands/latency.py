@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .problems import say
+
 if TYPE_CHECKING:
     from ..hil.latency.gates import Judged, Rule
     from ..hil.latency.measure import LatencyRun
@@ -78,8 +80,7 @@ def latency(options: LatencyOptions) -> int:
 
 
 def _said(problem: object, code: int) -> int:
-    for line in str(problem).splitlines():
-        print(f"wattbench: {line}", file=sys.stderr)
+    say(problem)
     return code
 
 

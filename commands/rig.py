@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from .problems import say
+
 if TYPE_CHECKING:
     from ..hil.devices.model import DeviceProfile
     from ..hil.rigs.model import Rig
@@ -305,8 +307,7 @@ def _carry_out(work: Callable[[], tuple[int, dict[str, Any]]], *, as_json: bool)
     except RigError as problem:
         code, content = EXIT_RIG, {"ok": False, "error": str(problem)}
     if "error" in content:
-        for line in str(content["error"]).splitlines():
-            print(f"wattbench: {line}", file=sys.stderr)
+        say(content["error"])
     if as_json:
         print(json.dumps(content | {"exit_code": code}))
     return code

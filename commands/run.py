@@ -16,6 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from .problems import say
 from .show import (
     EXIT_ABORTED,
     EXIT_ERROR,
@@ -83,8 +84,7 @@ def run(options: RunOptions, *, as_json: bool) -> int:
             report.exit_code = EXIT_ERROR
             report.error = f"error inside: {type(problem).__name__}: {problem} ({_HOW})"
     if report.error:
-        for line in report.error.splitlines():
-            print(f"wattbench: {line}", file=sys.stderr)
+        say(report.error)
     code = total_exit_code(report)
     if as_json:
         _print_json(as_dict(report, code))

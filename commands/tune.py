@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from .problems import say
 from .show import EXIT_ABORTED, EXIT_ERROR, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class TuneOptions:
 
 def tune(options: TuneOptions, *, as_json: bool) -> int:
     """Tune a policy and write its parameter file and the picture; return the exit code."""
+    from concurrent.futures.process import BrokenProcessPool
+
     from ..evaluation.model import json_text
     from ..evaluation.record import RecordError
     from ..hil.safestate import StopSignals
@@ -42,7 +45,7 @@ def tune(options: TuneOptions, *, as_json: bool) -> int:
     from ..sim.profiles.findings import ProfileError
     from .tuning.plan import plan_of
     from .tuning.plot import write_front
-    from .tuning.result import command_text, file_text, write_file
+    from .tuning.result import check_free, command_text, file_text, name_of, write_file
     from .tuning.simulate import TuneError
     from .tuning.tuning import tune as search
 
@@ -50,6 +53,7 @@ def tune(options: TuneOptions, *, as_json: bool) -> int:
     journal, picture = out.with_name(f"{out.name}.partial"), out.with_suffix(".png")
     try:
         with StopSignals():
+            check_free(out, picture)
             plan = plan_of(options.policy, options.suite, options.budget, options.seed)
             tuned = search(
                 plan,
@@ -58,24 +62,32 @@ def tune(options: TuneOptions, *, as_json: bool) -> int:
                 resume=options.resume,
                 on_step=_Progress(plan),
             )
-            write_file(out, file_text(tuned, command_text(options.suite, tuned), out.stem))
+            write_file(out, file_text(tuned, command_text(options.suite, tuned), name_of(out)))
             write_front(picture, tuned)
             journal.unlink()
     except KeyboardInterrupt as stop:
         print(f"wattbench: {stop or 'stopped by SIGINT'}", file=sys.stderr)
-        if journal.exists():
-            print(f"wattbench: what was found so far is in {journal}; --resume goes on from there",
-                  file=sys.stderr)  # fmt: skip
+        _say_what_is_left(journal)
         return EXIT_ABORTED
+    except BrokenProcessPool:
+        print("wattbench: a worker process was killed or ran out of memory; its simulation is lost",
+              file=sys.stderr)  # fmt: skip
+        _say_what_is_left(journal)
+        return EXIT_ERROR
     except (TuneError, ScenarioErrors, UnknownScenarioError, ProfileError, RecordError) as problem:
-        for line in str(problem).splitlines():
-            print(f"wattbench: {line}", file=sys.stderr)
+        say(problem)
         return EXIT_ERROR if isinstance(problem, RecordError) else EXIT_USAGE
     if as_json:
         print(json_text(as_dict(tuned, out, picture)))
     else:
         print("\n".join(lines(tuned, out, picture)))
     return 0
+
+
+def _say_what_is_left(journal: Path) -> None:
+    if journal.exists():
+        print(f"wattbench: what was found so far is in {journal}; --resume goes on from there",
+              file=sys.stderr)  # fmt: skip
 
 
 def as_dict(tuned: Tuned, out: Path, picture: Path) -> dict[str, Any]:

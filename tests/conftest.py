@@ -1,8 +1,7 @@
-"""Set-up for all tests: where compiled kernels are cached when tests run side by side."""
+"""Set-up for all tests: repeatable properties, a second try in real time, golden traces."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ pytest_plugins = ["pytester"]
 # pytest --hypothesis-profile=default. Nor does it depend on how busy the machine is: no deadline.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
-
-# Each pytest-xdist worker, and the commands that it starts, has a compile cache of its own, so that
-# tests that look at the cache meet nobody else's writing; it is kept from one run to the next.
-_worker = os.environ.get("PYTEST_XDIST_WORKER")
-if _worker is not None:
-    _cache = Path(__file__).resolve().parents[1] / ".cache" / "numba" / _worker
-    os.environ["NUMBA_CACHE_DIR"] = str(_cache)
 
 # Tests that talk through the machine's sockets, terminals and processes depend on when it lets them
 # run. One of them that fails is tried once more, and both are reported; all others have one try.
@@ -39,6 +31,7 @@ _REAL_TIME = tuple(
         "hil/rigs",
         "hil/wirefaults",
         "hil/zigbee",
+        "plugin",
         "wire",
     )
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..problems import say
 from ..run import UsageError, exit_code_of, wants_traceback
 from ..show import EXIT_ABORTED, EXIT_ERROR, EXIT_USAGE
 from .judging import finish, print_json, show
@@ -66,8 +67,7 @@ def suite(options: SuiteOptions, *, as_json: bool) -> int:
             ended.folder = None  # going on is what cannot be done now
     if judgement is not None:
         return show(judgement, as_json=as_json)
-    for line in ended.error.splitlines():
-        print(f"wattbench: {line}", file=sys.stderr)
+    say(ended.error)
     if ended.folder is not None:
         print(
             f"wattbench: finished runs are kept in {ended.folder}; to go on: {command(options)}",

@@ -11,9 +11,11 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .simulate import TuneError
+
+_LONG: Final = {"training": "scenarios or training seeds", "versions": "versions"}
 
 Measured = Mapping[str, float] | None
 
@@ -67,10 +69,27 @@ class Journal:
             self._known.extend((line["parameters"], line["runs"]) for line in lines)
         except (ValueError, TypeError, KeyError) as problem:
             raise TuneError(f"{self.path} is damaged ({problem}); remove it") from None
-        if head != json.loads(json.dumps(identity)):
+        wanted = json.loads(json.dumps(identity))
+        if head != wanted:
             raise TuneError(
-                f"{self.path} is of another search (policy, scenarios, seeds, budget or versions "
-                "differ); remove it, or choose another --out"
+                f"{self.path} is of another search ({_difference(head, wanted)}); remove it, or "
+                "choose another --out"
             )
         if whole != text:
             self.path.write_text(whole, encoding="utf-8")
+
+
+def _difference(before: Any, now: Mapping[str, Any]) -> str:
+    """Return in what two searches differ, with both values where they are short."""
+    if not isinstance(before, dict):
+        return "what it began with is not known"
+    told = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if old == new:
+            continue
+        if isinstance(old, dict | list) or isinstance(new, dict | list):
+            told.append(f"other {_LONG.get(key, key)}")
+        else:
+            told.append(f"{key} {old}, now {new}")
+    return "; ".join(told)

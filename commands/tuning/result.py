@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +14,7 @@ from .found import Tried, Tuned
 from .plan import SEARCH_SEEDS
 from .score import OBJECTIVES, Score, mean_objective_wh
 from .search import BATCH
+from .simulate import TuneError
 
 _CHOICE: Final = (
     "the starts and the points with the least J in the search (geometric mean over the runs, as a "
@@ -25,13 +29,21 @@ _HEAD: Final = """# Parameters of the policy '{kind}', found by a search. In a l
 #   - {{kind: {kind}, parameters: {name}}}
 # Made by: {command}
 """
+_PLAIN: Final = re.compile(r"[A-Za-z_][\w./-]*")
 
 
 def command_text(arguments: tuple[str, ...], tuned: Tuned) -> str:
     """Return the command that leads to the same file; where it is written does not matter."""
     plan = tuned.plan
-    given = " ".join(arguments)
+    given = shlex.join(arguments)
     return f"wattbench tune {plan.kind} {given} --budget {plan.budget} --seed {plan.seed}"
+
+
+def name_of(out: Path) -> str:
+    """Return what scenarios beside a parameter file call it; a shipped one has its short name."""
+    from ...scenarios.parameters import FOLDER
+
+    return out.stem if out.resolve().parent == FOLDER.resolve() else out.name
 
 
 def file_text(tuned: Tuned, command: str, name: str) -> str:
@@ -40,11 +52,17 @@ def file_text(tuned: Tuned, command: str, name: str) -> str:
 
     kind = tuned.plan.kind
     parameters = {"kind": kind, **tuned.tried[tuned.chosen].parameters}
-    head = _HEAD.format(kind=kind, name=name, command=command)
+    lines = "\n#   ".join(command.splitlines())  # a path may hold a line's end
+    head = _HEAD.format(kind=kind, name=_quoted(name), command=lines)
     values = yaml_text({"parameters": parameters})
     provenance = yaml_text({"provenance": provenance_of(tuned, command)}, leaves_in_line=True)
     text = f"{head}{values}{provenance}"
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def _quoted(name: str) -> str:
+    """Return a name as YAML takes it inside of braces."""
+    return name if _PLAIN.fullmatch(name) else json.dumps(name)
 
 
 def provenance_of(tuned: Tuned, command: str) -> dict[str, Any]:
@@ -161,3 +179,27 @@ def write_file(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def check_free(path: Path, picture: Path) -> None:
+    """Refuse to write over what no search has made; what one has made can be made again.
+
+    Raises:
+        TuneError: there is such a file.
+    """
+    from ...scenarios.errors import ScenarioErrors
+    from ...scenarios.parameters import load_parameters
+
+    if not path.exists():
+        if picture.exists():
+            raise TuneError(f"{picture} is there already; choose another --out, or remove it")
+        return
+    try:
+        made = load_parameters(path).provenance is not None
+    except ScenarioErrors:
+        made = False
+    if not made:
+        raise TuneError(
+            f"{path} is there already, and is no file of an earlier search that could be made "
+            "again; choose another --out, or remove it"
+        )

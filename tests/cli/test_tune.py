@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,11 +89,14 @@ def test_the_front_is_drawn_and_everything_named(small: tuple[Path, str]) -> Non
     assert not list(out.parent.glob("*.partial"))
 
 
-def test_a_scenario_takes_the_file(small: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_scenario_takes_the_file_as_its_head_says(
+    small: tuple[Path, str], tmp_path: Path
+) -> None:
+    _, entry, _ = small[0].read_text().split("\n", 2)
+    shutil.copy(small[0], tmp_path)
     case = tmp_path / "case.yaml"
     case.write_text(
-        f"extends: {HERE / 'ten_minutes.yaml'}\naudit: null\n"
-        f"policies: [{{kind: threshold, parameters: {small[0]}}}]\n"
+        f"extends: {HERE / 'ten_minutes.yaml'}\naudit: null\npolicies:\n{entry.removeprefix('#')}\n"
     )
     (policy,) = load_scenario(case).policies
     assert policy == load_parameters(small[0]).parameters.model_copy(
@@ -158,6 +163,64 @@ def test_what_cannot_be_tuned_is_said_in_one_line(
     assert (code, out) == (2, "")
     assert message in err
     assert not list(tmp_path.glob("*.yaml"))
+
+
+def test_names_of_all_kinds_stay_in_the_comment(tmp_path: Path) -> None:
+    folder = tmp_path / "two\nlines: x"
+    folder.mkdir()
+    suite, out = folder / "ten minutes.yaml", tmp_path / "1: a.yaml"
+    suite.write_text(f"extends: {HERE / 'ten_minutes.yaml'}\naudit: null\n")
+    assert run("tune", "threshold", suite, "--budget", 6, "--jobs", 1, "--out", out)[0] == 0
+    provenance = load_parameters(out).provenance
+    assert provenance is not None
+    assert shlex.split(provenance.command)[2:4] == ["threshold", str(suite)]
+    assert '{kind: threshold, parameters: "1: a.yaml"}' in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("mine.yaml", "parameters: {kind: threshold}\n", "mine.yaml is there already, and is no"),
+        ("mine.yaml", "name: a scenario\n", "mine.yaml is there already, and is no file"),
+        ("mine.png", "a picture", "mine.png is there already"),
+    ],
+)
+def test_what_no_search_has_made_is_not_written_over(
+    tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    there = tmp_path / name
+    there.write_text(text)
+    arguments = (HERE / "ten_minutes.yaml", "--budget", 6, "--out", tmp_path / "mine.yaml")
+    code, _, err = run("tune", "threshold", *arguments)
+    assert code == 2
+    assert told in err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert there.read_text() == text
+
+
+def test_a_search_may_replace_an_earlier_one(small: tuple[Path, str], tmp_path: Path) -> None:
+    out = Path(shutil.copy(small[0], tmp_path))
+    arguments = (HERE / "ten_minutes.yaml", "--budget", 6, "--jobs", 1, "--out", out)
+    assert run("tune", "threshold", *arguments)[0] == 0
+    assert load_parameters(out).provenance.used_simulations == 6
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_it_with_what_was_found(tmp_path: Path) -> None:
+    out, journal = tmp_path / "small.yaml", tmp_path / "small.yaml.partial"
+    command = [sys.executable, "-m", "wattbench", "tune", *SMALL, "--jobs", "2", "--out", str(out)]
+    with subprocess.Popen(command, cwd=HERE, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(24000):
+            if journal.exists() and len(journal.read_text().splitlines()) > 2:
+                break
+            time.sleep(0.01)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = [k for k in children if b"spawn_main" in Path(f"/proc/{k}/cmdline").read_bytes()]
+        os.kill(int(workers[0]), signal.SIGKILL)
+        _, err = process.communicate()
+    assert process.returncode == 5, err
+    assert "a worker process was killed" in err
+    assert f"{journal}; --resume goes on from there" in err
 
 
 @pytest.mark.slow

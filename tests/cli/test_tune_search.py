@@ -296,11 +296,17 @@ def other_budget(plan: Plan) -> Plan:
     return replace(plan, budget=80)
 
 
+def other_seeds(plan: Plan) -> Plan:
+    (part,) = plan.training
+    return replace(plan, training=(replace(part, seeds=tuple(range(1, 9))),))
+
+
 @pytest.mark.parametrize(
     ("resume", "change", "damage", "message"),
     [
         (False, None, "", "--resume continues it"),
-        (True, other_budget, "", "of another search"),
+        (True, other_budget, "", r"of another search \(budget 60, now 80\)"),
+        (True, other_seeds, "", r"of another search \(other scenarios or training seeds\)"),
         (True, None, "no json\n", "is damaged"),
     ],
 )

@@ -1,31 +1,25 @@
 """Bounds that were computed before.
 
-A bound is kept on disk under a digest of all that it depends on, the code included. A file that is
-missing, damaged or cannot be written costs time and nothing else.
+A bound is kept on disk under a digest of all that it depends on, the code included.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from ...cache import ROOT, cache_home
+from ...cache import ROOT
+from ...kept import Kept
 from .model import Bound, Schedule
 
-_KEPT: Final = 512
-_DIGEST_BYTES: Final = 32
+_KEPT: Final = Kept("bound-", ".npz", 512)
 _SOURCES: Final = ("sim",)
-_PREFIX: Final = "bound-"
 
 
 def stored(what: Mapping[str, Any], compute: Callable[[], Bound]) -> Bound:
@@ -35,14 +29,12 @@ def stored(what: Mapping[str, Any], compute: Callable[[], Bound]) -> Bound:
         what: all that the bound depends on besides this code; JSON can hold it.
         compute: returns the bound; what it raises is not kept.
     """
-    text = json.dumps({**what, "code": code_digest()}, sort_keys=True)
-    path = cache_home() / f"{_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
-    found = _read(path)
+    path = _KEPT.path({**what, "code": code_digest()})
+    found = _bound_of(_KEPT.read(path))
     if found is not None:
         return found
     bound = compute()
-    with contextlib.suppress(OSError):
-        _write(path, bound)
+    _KEPT.write(path, _bytes_of(bound))
     return bound
 
 
@@ -59,12 +51,11 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> Bound | None:
+def _bound_of(data: bytes | None) -> Bound | None:
+    if data is None:
+        return None
     try:
-        data = path.read_bytes()
-        if hashlib.sha256(data[_DIGEST_BYTES:]).digest() != data[:_DIGEST_BYTES]:
-            return None
-        with np.load(io.BytesIO(data[_DIGEST_BYTES:]), allow_pickle=False) as content:
+        with np.load(io.BytesIO(data), allow_pickle=False) as content:
             about = json.loads(str(content["about"]))
             schedule = Schedule(content["times_us"], content["setpoint_w"])
         about["notes"] = tuple(about["notes"])
@@ -73,7 +64,7 @@ def _read(path: Path) -> Bound | None:
         return None
 
 
-def _write(path: Path, bound: Bound) -> None:
+def _bytes_of(bound: Bound) -> bytes:
     about = {
         "objective_wh": bound.objective_wh,
         "with_budget_wh": bound.with_budget_wh,
@@ -90,23 +81,4 @@ def _write(path: Path, bound: Bound) -> None:
         times_us=schedule.times_us,
         setpoint_w=schedule.setpoint_w,
     )
-    data = content.getvalue()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(hashlib.sha256(data).digest() + data)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
-    _tidy(path.parent)
-
-
-def _tidy(folder: Path) -> None:
-    """Drop the files written longest ago, if there are many."""
-    with contextlib.suppress(OSError):  # another process may be tidying up as well
-        files = sorted(folder.glob(f"{_PREFIX}*.npz"), key=lambda one: one.stat().st_mtime)
-        for file in files[: max(0, len(files) - _KEPT)]:
-            file.unlink()
+    return content.getvalue()

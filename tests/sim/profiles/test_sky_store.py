@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def test_a_place_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch) -
 
 
 def test_old_files_are_dropped(home, monkeypatch) -> None:
-    monkeypatch.setattr(sky_store, "_KEPT", 3)
+    monkeypatch.setattr(sky_store, "_KEPT", replace(sky_store._KEPT, most=3))
     for number in range(5):
         stored({"number": number}, (2, 3), Computed())
         for age, file in enumerate(sorted(home.iterdir(), key=lambda f: f.stat().st_mtime)):
