@@ -89,10 +89,16 @@ def _unlike(a: Identity, b: Identity, keys: tuple[str, ...]) -> Iterator[str]:
     same_weather = a.experiment_sha256 == b.experiment_sha256 and a.seed == b.seed
     if same_weather and a.profiles_sha256 != b.profiles_sha256:
         yield "profiles, though scenario and seed are the same"
-    if a.wattbench_version != b.wattbench_version:
-        yield f"wattbench ({a.wattbench_version}, {b.wattbench_version})"
-    for name in sorted(a.packages.keys() | b.packages.keys()):
-        one, other = a.packages.get(name, "none"), b.packages.get(name, "none")
+    yield from other_versions(
+        {"wattbench": a.wattbench_version}, {"wattbench": b.wattbench_version}
+    )
+    yield from other_versions(a.packages, b.packages)
+
+
+def other_versions(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[str]:
+    """Yield what has another version in ``b``, by name."""
+    for name in sorted(a.keys() | b.keys()):
+        one, other = a.get(name, "none"), b.get(name, "none")
         if one != other:
             yield f"{name} ({one}, {other})"
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..files import RecordError
-from ..identity import changed_keys, some_of
+from ..identity import changed_keys, other_versions, some_of
 from ..metrics import METRICS, Metric
 from ..regression import Allowances, exceeds, got_worse, worsening
 from ..statistics import Interval, Values, mean_interval
@@ -203,10 +203,7 @@ def _unlike(a: SuiteIdentity, b: SuiteIdentity) -> Iterator[str]:
         yield f"wattbench ({a.wattbench_version}, {b.wattbench_version})"
     if a.git_revision != b.git_revision:
         yield f"git revision ({a.git_revision or 'none'}, {b.git_revision or 'none'})"
-    for name in sorted(a.packages.keys() | b.packages.keys()):
-        one, other = a.packages.get(name, "none"), b.packages.get(name, "none")
-        if one != other:
-            yield f"{name} ({one}, {other})"
+    yield from other_versions(a.packages, b.packages)
 
 
 def _unlike_content(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ what the schedule is worth, the kernel says.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,10 +19,10 @@ from ...edge.config import EdgeConfig
 from ...faults import FaultConfig
 from ..config import ExportPlantConfig
 from . import budget
-from .model import Bound, Timing, Weights
+from .model import Bound, Schedule, Timing, Weights
 from .plan import make_schedule
-from .possible import possible
-from .programme import Model, blocks, build
+from .possible import Possible, possible
+from .programme import Blocks, Model, blocks, build
 from .solver import Solution, solve
 
 _BLOCKS_S: Final = (10, 15, 20, 30, 60)
@@ -62,63 +63,103 @@ def clairvoyant_bound(
     """
     begin = time.perf_counter()
     can = possible(plant, edge, profiles, faults, seed, timing)
+    run = _Run(plant, edge, faults, seed, timing, weights, max_changes_per_min, can)
     block_s = next((b for b in _BLOCKS_S if timing.duration_s <= b * _MANY), _BLOCKS_S[-1])
-    cut = blocks(timing.duration_s, block_s)
-    model = build(plant, can, weights, cut)
-    solution = solve(model.programme)
-    flows_wh = (np.abs(can.surplus_w).sum() + can.load_w.sum() + can.draw_wh.sum() * 3600) / 3600
-    rounding_wh = _ROUNDING * float(flows_wh) * (1.0 + weights.import_weight)
-    objective_wh = max(solution.bound + model.constant - rounding_wh, 0.0)
+    relaxed = _Relaxed.of(run, block_s)
+    objective_wh = max(relaxed.dual_wh - run.rounding_wh, 0.0)
     solved = time.perf_counter()
-    with_budget_wh, reason = None, budget.refusal(edge, faults, timing)
-    if not reason:
-        lengths = cut.length_s.astype(int)
-        price = np.repeat(solution.dual[model.balance], lengths)
-        of_cuts = _of_cuts(model, solution)
-        power_ws = budget.power_cost_within_budget(
-            plant,
-            edge,
-            faults,
-            seed,
-            timing,
-            can,
-            weights.import_weight,
-            price,
-            1.0 - np.repeat(of_cuts, lengths),
-            max_changes_per_min,
-        )
-        sides = solution.bound + model.constant - _power_side(model, solution, weights)
-        power_wh = power_ws / 3600.0 + float(of_cuts @ model.full_wh)
-        with_budget_wh = max(sides + power_wh - rounding_wh, objective_wh)
+    reason = budget.refusal(edge, faults, timing)
+    with_budget_wh = None if reason else max(_within_budget(run, relaxed), objective_wh)
     counted = time.perf_counter()
-    cut = blocks(timing.duration_s, _BLOCKS_S[-1])  # a plan that is smoother loses nothing
-    planned = build(plant, can, weights, cut, margin_k=MARGIN_K)
-    schedule = make_schedule(
-        plant,
-        edge,
-        can,
-        timing,
-        weights,
-        cut,
-        planned,
-        solve(planned.programme),
-        max_changes_per_min,
-    )
-    about = dict(solution.about)
-    about |= {
+    schedule = _plan(run)
+    about = dict(relaxed.solution.about) | {
         "block_s": block_s,
         "solve_s": round(solved - begin, 3),
         "budget_s": round(counted - solved, 3),
         "plan_s": round(time.perf_counter() - counted, 3),
     }
-    return Bound(
-        objective_wh,
-        with_budget_wh,
-        reason,
-        max_changes_per_min,
-        schedule,
-        _notes(plant),
-        about,
+    notes = _notes(plant)
+    return Bound(objective_wh, with_budget_wh, reason, max_changes_per_min, schedule, notes, about)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What a bound is asked for."""
+
+    plant: ExportPlantConfig
+    edge: EdgeConfig
+    faults: tuple[FaultConfig, ...]
+    seed: int
+    timing: Timing
+    weights: Weights
+    changes: int
+    can: Possible
+
+    @property
+    def rounding_wh(self) -> float:
+        """By how much sums of floating-point numbers may be off."""
+        can = self.can
+        flows_ws = np.abs(can.surplus_w).sum() + can.load_w.sum() + can.draw_wh.sum() * 3600
+        return _ROUNDING * float(flows_ws) / 3600 * (1.0 + self.weights.import_weight)
+
+
+@dataclass(frozen=True, slots=True)
+class _Relaxed:
+    """The linear programme of a run, solved."""
+
+    cut: Blocks
+    model: Model
+    solution: Solution
+
+    @classmethod
+    def of(cls, run: _Run, block_s: int) -> _Relaxed:
+        """Solve it with blocks of a length."""
+        cut = blocks(run.timing.duration_s, block_s)
+        model = build(run.plant, run.can, run.weights, cut)
+        return cls(cut, model, solve(model.programme))
+
+    @property
+    def dual_wh(self) -> float:
+        """What the duals prove."""
+        return self.solution.bound + self.model.constant
+
+
+def _within_budget(run: _Run, relaxed: _Relaxed) -> float:
+    """Return the bound, Wh, with the power side replaced by the dynamic programme."""
+    model, solution = relaxed.model, relaxed.solution
+    lengths = relaxed.cut.length_s.astype(int)
+    of_cuts = _of_cuts(model, solution)
+    power_ws = budget.power_cost_within_budget(
+        run.plant,
+        run.edge,
+        run.faults,
+        run.seed,
+        run.timing,
+        run.can,
+        run.weights.import_weight,
+        np.repeat(solution.dual[model.balance], lengths),
+        1.0 - np.repeat(of_cuts, lengths),
+        run.changes,
+    )
+    sides_wh = relaxed.dual_wh - _power_side(model, solution, run.weights)
+    power_wh = power_ws / 3600.0 + float(of_cuts @ model.full_wh)
+    return sides_wh + power_wh - run.rounding_wh
+
+
+def _plan(run: _Run) -> Schedule:
+    """Return a plan that comes near; one that is smoother than the bound loses nothing."""
+    cut = blocks(run.timing.duration_s, _BLOCKS_S[-1])
+    model = build(run.plant, run.can, run.weights, cut, margin_k=MARGIN_K)
+    return make_schedule(
+        run.plant,
+        run.edge,
+        run.can,
+        run.timing,
+        run.weights,
+        cut,
+        model,
+        solve(model.programme),
+        run.changes,
     )
 
 
