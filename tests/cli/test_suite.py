@@ -246,7 +246,7 @@ def test_two_jobs_find_what_one_finds(reference: Path, tmp_path: Path) -> None:
     assert json.loads(out)["verdict"] == "PASS"
     assert (tmp_path / "j.xml").read_bytes() == (tmp_path / "small" / "junit.xml").read_bytes()
     plan = err.splitlines()
-    assert plan[0] == f"suite small: 2 scenarios × 3 seeds, {RUNS} runs with baselines"
+    assert plan[0] == f"suite small: 1 scenario × 2 variants × 3 seeds, {RUNS} runs with baselines"
     assert plan[1] == "each scenario is built once, and a first one tried out ..."
     assert plan[2].startswith("the runs take ")
     assert plan[2].endswith(" with 2 jobs")
