@@ -58,3 +58,14 @@ def json_text(value: Any, indent: int | None = 2) -> str:
 def content_hash(value: Any) -> str:
     """Return the SHA-256 of ``value`` as canonical JSON: the identity of a configuration."""
     return hashlib.sha256(json_text(value, indent=None).encode()).hexdigest()
+
+
+def content_hash_of_json(content: Any) -> str:
+    """Return the `content_hash` of what was read from JSON, which needs no converting: quicker."""
+    try:
+        text = json.dumps(
+            content, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+        )
+    except ValueError:  # NaN and ±inf, which Python reads though JSON has no word for them
+        return content_hash(content)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from .files import MissingColumnError, RecordError, first_line, hash_files
 from .header import SCHEMA_VERSION, RecordHeader, SafeState, Status
-from .model import content_hash
+from .model import content_hash_of_json
 from .streams import Stream, open_parquet
 
 #: What a record's folder is called, after its name, until it is closed.
@@ -71,7 +71,7 @@ def read_record(folder: Path) -> Record:
     """
     folder = Path(folder)
     raw = _read_json(folder / "record.json", _missing_hint(folder))
-    intact = raw.get("content_sha256") == content_hash(
+    intact = raw.get("content_sha256") == content_hash_of_json(
         {key: value for key, value in raw.items() if key != "content_sha256"}
     )
     header = _as_left(validated(_upgraded(raw, folder), folder), folder)

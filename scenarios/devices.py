@@ -131,6 +131,21 @@ def load_model(
     ``checks`` are `Validation`'s: which texts name files, and what is wrong that the model cannot
     say, from what is valid of it. Raises `ScenarioErrors`, in order of position.
     """
+    made, _ = load_with_tree(
+        path, model, name_from_file=name_from_file, names_file=names_file, checks=checks
+    )
+    return made
+
+
+def load_with_tree(
+    path: Path,
+    model: type[M],
+    *,
+    name_from_file: bool = False,
+    names_file: Callable[[Step], bool] = lambda _: False,
+    checks: Callable[[BaseModel | None], Iterable[tuple[Step, str]]] = lambda _: (),
+) -> tuple[M, Node]:
+    """Return the model as `load_model` does, and what stands where in its file."""
     from .validate import Validation
 
     document = read_document(path)
@@ -145,7 +160,7 @@ def load_model(
     if errors or validation.result is None:
         errors = errors or [ScenarioError.at(Place(str(path)), "", "the file is not valid")]
         raise ScenarioErrors(sorted(errors, key=lambda error: (error.line, error.column)))
-    return validation.result
+    return validation.result, document.root
 
 
 def set_name(root: Node, path: Path) -> None:

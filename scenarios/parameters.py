@@ -9,7 +9,6 @@ with its place in the file that wrote it.
 from __future__ import annotations
 
 import difflib
-import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import Final
 from pydantic import Field, ValidationError
 
 from ..sim.config import Model
-from .devices import load_model
+from .devices import load_model, load_with_tree
 from .errors import ScenarioError, ScenarioErrors, shorten
 from .extends import merge
 from .files import names_file
 from .library import is_path
 from .model import PolicyConfig
-from .source import Node, dotted, read_document
+from .source import Node, dotted
 
 #: Where the shipped files are.
 FOLDER: Final = Path(__file__).parents[1] / "fixtures" / "tuned"
@@ -215,8 +214,11 @@ def tuned_policy(name: str) -> PolicyConfig | None:
 
 def has_shipped_values(policy: PolicyConfig) -> bool:
     """Return whether a policy's values are those of the shipped file of its kind."""
-    path = FOLDER / f"{_kind_of(policy)}.yaml"
-    return path.is_file() and _nameless(_read(path)) == _nameless(policy)
+    kind = _kind_of(policy)
+    path = FOLDER / f"{kind}.yaml"
+    if kind not in _shipped and path.is_file():
+        _shipped[kind] = _nameless(load_parameters(path).parameters)
+    return _shipped.get(kind) == _nameless(policy)
 
 
 def reserved(policy: PolicyConfig) -> str:
@@ -247,9 +249,8 @@ def _nameless(policy: PolicyConfig) -> PolicyConfig:
     return policy.model_copy(update={"name": None})
 
 
-@functools.cache
-def _read(path: Path) -> PolicyConfig:
-    return load_parameters(path).parameters
+_shipped: Final[dict[str, PolicyConfig]] = {}
+"""Values of the shipped files that were read, by kind."""
 
 
 def expand(root: Node) -> list[ScenarioError]:
@@ -294,9 +295,10 @@ def _merged(item: Node, reference: Node) -> Node:
         raise wrong(str(problem)) from None
     if not path.is_file():
         raise wrong(f"no such file: {shorten(reference.value)}; allowed: a parameter file")
-    load_parameters(path)
-    root = read_document(path).root
-    values = root.child(KEY) if root is not None else None
+    file, root = load_with_tree(path, ParameterFile, names_file=names_file)
+    if path == FOLDER / path.name:
+        _shipped[path.stem] = _nameless(file.parameters)
+    values = root.child(KEY)
     assert values is not None  # it is valid
     assert isinstance(values.value, dict)
     kind, wanted = str(values.value["kind"].value), item.child("kind")

@@ -27,7 +27,7 @@ class Kept:
     Attributes:
         prefix: what their names begin with.
         suffix: what they end with.
-        most: how many are kept; those written longest ago go first.
+        most: how many are kept; those used longest ago go first.
 
     """
 
@@ -48,11 +48,14 @@ class Kept:
         except OSError:
             return None
         content = data[_DIGEST_BYTES:]
-        whole = hashlib.sha256(content).digest() == data[:_DIGEST_BYTES]
-        return content if whole else None
+        if hashlib.sha256(content).digest() != data[:_DIGEST_BYTES]:
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return content
 
     def write(self, path: Path, content: bytes) -> None:
-        """Write it, whole or not at all, if that is possible; drop the oldest files."""
+        """Write it, whole or not at all, if that is possible; drop what was used longest ago."""
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(
@@ -71,6 +74,6 @@ class Kept:
     def _tidy(self, folder: Path) -> None:
         with contextlib.suppress(OSError):  # another process may be tidying up as well
             files = folder.glob(f"{self.prefix}*{self.suffix}")
-            newest_last = sorted(files, key=lambda file: file.stat().st_mtime)
-            for file in newest_last[: max(0, len(newest_last) - self.most)]:
+            latest_last = sorted(files, key=lambda file: file.stat().st_mtime)
+            for file in latest_last[: max(0, len(latest_last) - self.most)]:
                 file.unlink()

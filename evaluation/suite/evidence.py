@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..files import first_line
-from ..model import content_hash
+from ..model import content_hash_of_json
 from .results import Cell, RunRow, SuiteIdentity
 
 _RELATIVE_TOLERANCE: Final = 1e-9
@@ -68,7 +68,7 @@ def _differences(place: Path, row: RunRow) -> Iterator[str]:
         yield header
         return
     stated = header.pop("content_sha256", None)
-    if stated != content_hash(header):
+    if stated != content_hash_of_json(header):
         yield "record.json was changed after the run"
     policy = header.get("policy")
     own = {

@@ -25,7 +25,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from ..files import DamagedError, RecordError, first_line
-from ..model import content_hash, json_text
+from ..model import content_hash, content_hash_of_json, json_text
 from ..verdict import ExitCode, Verdict, exit_code, suite_exit_code
 
 #: Version of the layout and of both files.
@@ -170,7 +170,7 @@ def read_identity(folder: Path) -> SuiteIdentity:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamagedError(f"{path} is damaged: {_what(error)}; run the suite anew") from error
     if (
-        stated != content_hash(content)
+        stated != content_hash_of_json(content)
         or identity.suite_hash != hash_of(identity.suite)
         or not _follows(identity)
     ):
@@ -247,7 +247,7 @@ def _row(line: str, suite_hash: str) -> RunRow:
     row: RunRow = _adapter(RunRow).validate_json(line, strict=True)
     _check(row)
     stated = content.pop("content_sha256", None)
-    if stated != content_hash(content):
+    if stated != content_hash_of_json(content):
         raise ValueError("it was changed after it was written")
     if content["suite_hash"] != suite_hash:
         raise ValueError("it belongs to another suite")

@@ -20,6 +20,7 @@ from .sky_store import stored
 
 #: Clear-sky irradiance is computed on whole multiples of this in UTC and interpolated between.
 _NODE_S = 60
+_NODES_A_DAY = 86400 // _NODE_S
 #: Area of modules a kWp, when the scenario does not say.
 _AREA_M2_PER_W = 5.0 / 1000.0
 _ALBEDO = 0.2
@@ -60,7 +61,10 @@ def clear_sky(site: Site, pv: GeneratedPv, start_utc: datetime, duration_s: int)
         "linke_turbidity": pv.linke_turbidity,
         "first": first.isoformat(),
     }
-    rows = stored(depends_on, (3, nodes), lambda: _at_nodes(site, pv, first, nodes))
+    # Whole days: runs of any length that begin together share one stored sky.
+    whole = -(-nodes // _NODES_A_DAY) * _NODES_A_DAY
+    depends_on["nodes"] = whole
+    rows = stored(depends_on, (3, whole), lambda: _at_nodes(site, pv, first, whole))[:, :nodes]
     at = (np.arange(duration_s + 1) + lead_s) / _NODE_S
     node = np.arange(nodes, dtype=np.float64)
     return ClearSky(*(np.interp(at, node, row) for row in rows))

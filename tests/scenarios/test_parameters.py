@@ -130,6 +130,7 @@ def test_names_on_the_command_line(
 ) -> None:
     file = write(FILE, "shipped/pi.yaml")
     monkeypatch.setattr(parameters, "FOLDER", tmp_path / "shipped")
+    monkeypatch.setattr(parameters, "_shipped", {})
     for name in ("tuned-pi", str(file)):
         policy = tuned_policy(name)
         assert policy is not None

@@ -115,6 +115,19 @@ def test_a_sky_is_the_same_from_the_store(home) -> None:
         assert sky.beam_on_plane.tobytes() != first.beam_on_plane.tobytes()
 
 
+def test_runs_that_begin_together_share_a_sky(home) -> None:
+    site = Site(latitude_deg=48.1, longitude_deg=11.6)
+    pv = GeneratedPv(kind="generated", sky="clear")
+    start = datetime(2025, 6, 20, 10, 0, 17, tzinfo=UTC)
+    long = clear_sky(site, pv, start, 7200)
+    before = {file: file.read_bytes() for file in home.iterdir()}
+    short = clear_sky(site, pv, start, 60)
+    assert short.beam_on_plane.tobytes() == long.beam_on_plane[:61].tobytes()
+    clear_sky(site, pv, start, 2 * 86400)
+    assert {file: file.read_bytes() for file in before} == before
+    assert len(list(home.iterdir())) == 2
+
+
 def test_a_stored_sky_needs_no_slow_library(home) -> None:
     code = (
         "import sys\n"
