@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from wattbench.commands import bounding
 from wattbench.commands.suite.command import SuiteOptions, suite
 from wattbench.evaluation.suite.judge import judge_suite
-from wattbench.evaluation.suite.results import read_rows
+from wattbench.evaluation.suite.results import IDENTITY_FILE, RESULTS_FILE, read_rows
 from wattbench.scenarios.library import find
 from wattbench.scenarios.load import load_scenario
 from wattbench.scenarios.model import Scenario
@@ -46,16 +48,28 @@ def test_bound_that_is_known(benchmark, hour):
 
 
 def test_suite_of_hours(benchmark, tmp_path):
-    """Ninety runs in two processes, from the file to the page; overhead as a share of the runs."""
+    """Ninety runs in two processes, from the file to the page; what is added to the runs' own time.
+
+    While runs are under way that is a share of them; start (two fresh processes, every scenario
+    built once, a trial) and judging are seconds, whatever the number of runs.
+    """
     path = tmp_path / "hours.yaml"
     path.write_text(SUITE)
     options = SuiteOptions(str(path), tmp_path, jobs=JOBS, bracket=False)
     benchmark.pedantic(suite, (options,), {"as_json": True}, rounds=1)
-    rows = read_rows(tmp_path / "hours")
+    folder = tmp_path / "hours"
+    rows = read_rows(folder)
+    own_s = sum(row.elapsed_s for row in rows) / JOBS
+    # The folder is begun before the first run; the last row is written after the last one.
+    running_s = _written_s(folder / RESULTS_FILE) - _written_s(folder / IDENTITY_FILE)
     elapsed_s = benchmark.stats.stats.min
-    own_s = sum(row.elapsed_s for row in rows)
-    benchmark.extra_info["runs_per_min"] = 60.0 * len(rows) / elapsed_s
-    benchmark.extra_info["overhead_percent"] = 100.0 * (JOBS * elapsed_s / own_s - 1.0)
+    benchmark.extra_info["runs_per_min"] = 60.0 * len(rows) / running_s
+    benchmark.extra_info["overhead_percent"] = 100.0 * (running_s / own_s - 1.0)
+    benchmark.extra_info["start_and_judging_s"] = elapsed_s - running_s
+
+
+def _written_s(path: Path) -> float:
+    return path.stat().st_mtime_ns / 1e9
 
 
 def test_judging_of_a_suite(benchmark, tmp_path):
