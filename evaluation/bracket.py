@@ -12,6 +12,7 @@ J falls from left to right. What follows from these numbers is computed here and
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -97,7 +98,10 @@ class Bracket(Model):
     def regret_wh(self, name: str) -> float | None:
         """Return how far a J lies above the bound; None where either is missing."""
         value, bound = self.objective_wh.get(name), self.objective_wh.get(BOUND)
-        return None if value is None or bound is None else value - bound
+        if value is None or bound is None:
+            return None
+        # Sums of floating-point numbers that should be equal: no tenth of a picowatt-hour.
+        return 0.0 if math.isclose(value, bound, rel_tol=1e-12) else value - bound
 
     def score(self, name: str) -> float | None:
         """Return 100·(J_zero − J) / (J_zero − J_bound): 0 is `zero`, 100 the bound.

@@ -147,7 +147,8 @@ def _straddles(interval: Interval, bound: float) -> str:
     if more is None:
         return "the interval straddles the bound"
     seeds = f"more than {MOST_SEEDS}" if more > MOST_SEEDS else f"about {more}"
-    return f"the interval straddles the bound; {seeds} further seeds a scenario would settle it"
+    settling = f"{seeds} further seeds a scenario would probably settle it"
+    return f"the interval straddles the bound; {settling}"
 
 
 def _word(limit: IntervalLimitConfig) -> str:

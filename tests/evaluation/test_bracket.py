@@ -277,3 +277,13 @@ def test_the_report_says_why_there_is_no_bracket(judged) -> None:
     assert "No bracket: the clock was wall." in section(report_input(found))
     assert found.bracket is not None
     assert found.bracket.summary() == "no bracket: the clock was wall"
+
+
+def test_sums_that_differ_by_rounding_leave_no_regret() -> None:
+    bracket = Bracket(
+        trace_sha256="0" * 64,
+        policy="pi",
+        objective_wh={"zero": 100.0, "pi": 0.1 + 0.2, "bound": 0.3},
+    )
+    assert bracket.regret_wh("pi") == 0.0
+    assert bracket.regret_wh("zero") == 99.7

@@ -93,7 +93,7 @@ def _limit_table(results: Sequence[IntervalLimitResult]) -> str:
         f'<td class="n">{text(amount(r.interval.estimate, r.unit, like))}</td>'
         f'<td class="n">{text(ends(r.interval, r.unit, like))}</td>'
         f'<td class="n">{text(_basis(r.interval))}</td>'
-        f'<td class="note">{text(_note(r))}</td></tr>'
+        f'<td class="note">{text(r.reason)}</td></tr>'
         for r in results
     ]
     rows.append(_axis_row(scale, 2, 4))
@@ -106,13 +106,6 @@ def _axis_row(scale: Scale, before: int, after: int) -> str:
         f'<tr class="axis"><td colspan="{before}"></td><td>{scale.axis()}</td>'
         f'<td colspan="{after}"></td></tr>'
     )
-
-
-def _note(result: IntervalLimitResult) -> str:
-    parts = [result.reason] if result.reason else []
-    if result.further_seeds is not None:
-        parts.append(f"{more_seeds(result.further_seeds)} a scenario would probably settle it")
-    return "; ".join(parts)
 
 
 def more_seeds(count: int) -> str:

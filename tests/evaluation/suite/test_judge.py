@@ -65,7 +65,7 @@ def test_an_interval_across_the_bound_says_how_many_seeds_it_lacks(tmp_path):
     assert 1 <= result.further_seeds <= 1000
     assert result.reason == (
         "the interval straddles the bound; about "
-        f"{result.further_seeds} further seeds a scenario would settle it"
+        f"{result.further_seeds} further seeds a scenario would probably settle it"
     )
 
 
