@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from .problems import say
 from .show import EXIT_ABORTED, EXIT_ERROR
 
 if TYPE_CHECKING:
-    from ..hil.bench import RunResult
+    from ..evaluation.bracket import Bracket
     from ..scenarios.model import Scenario
     from ..sim.export.bound.model import Bound
 
-_OBJECTIVE: Final = "objective@1"
 _TRACEBACK: Final = "WATTBENCH_TRACEBACK"
-_LITTLE: Final = 0.01
-"""Where the bound is no more than this part below `zero`, there is nothing to be won."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +30,26 @@ class BoundOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Bracket:
+class Found:
     """One seed: what doing nothing costs, what the plan does, what nobody can go below."""
 
     seed: int
-    zero_wh: float
-    replay_wh: float
     bound: Bound
-
-    @property
-    def breached(self) -> bool:
-        """Whether a run went below what no run can: an error inside."""
-        return min(self.zero_wh, self.replay_wh) < self.bound.objective_wh
+    bracket: Bracket
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        bound = self.bound
+        from ..evaluation.bracket import REPLAY, ZERO
+
+        bound, objective_wh = self.bound, self.bracket.objective_wh
         return {
             "seed": self.seed,
-            "zero_wh": self.zero_wh,
-            "replay_wh": self.replay_wh,
+            "zero_wh": objective_wh[ZERO],
+            "replay_wh": objective_wh[REPLAY],
             "with_budget_wh": bound.with_budget_wh,
             "no_budget_reason": bound.no_budget_reason,
             "bound_wh": bound.objective_wh,
+            "gap_wh": self.bracket.gap_wh,
             "max_changes_per_min": bound.max_changes_per_min,
             "nothing_to_win": self.nothing_to_win,
             "notes": list(bound.notes),
@@ -65,38 +59,38 @@ class Bracket:
     @property
     def nothing_to_win(self) -> bool:
         """Whether doing nothing is as good as anything: a score would divide by nothing."""
-        return self.zero_wh - self.bound.objective_wh <= _LITTLE * abs(self.zero_wh)
+        from ..evaluation.bracket import REPLAY
+
+        return self.bracket.score(REPLAY) is None
 
 
 def bound(options: BoundOptions, *, as_json: bool) -> int:
     """Print the bound, its plan replayed, and `zero`, seed by seed; return the exit code."""
     name, code, error = options.scenario, 0, ""
-    brackets: list[Bracket] = []
+    found: list[Found] = []
     try:
         scenario, seeds = _of(options)
         name = scenario.name
         for seed in seeds:
-            brackets.append(_bracket(scenario, seed))
+            found.append(_found(scenario, seed))
     except KeyboardInterrupt as stop:
         code, error = EXIT_ABORTED, str(stop) or "stopped by SIGINT"
     except Exception as problem:
         if os.environ.get(_TRACEBACK):
             raise
         code, error = _told(problem)
-    breached = [f"seed {bracket.seed}" for bracket in brackets if bracket.breached]
-    if breached and not code:
-        code = EXIT_ERROR
-        error = f"error inside: a run went below the bound ({', '.join(breached)})"
-    if error:
-        print(f"wattbench: {error}", file=sys.stderr)
+    breaches = [f"seed {one.seed}: {text}" for one in found for text in one.bracket.breaches()]
+    if breaches and not code:
+        code, error = EXIT_ERROR, "\n".join(breaches)
+    say(error)
     if as_json:
         from ..evaluation.model import json_text
 
         shown: dict[str, Any] = {"scenario": name, "exit_code": code}
-        shown["seeds"] = [bracket.as_dict() for bracket in brackets]
+        shown["seeds"] = [one.as_dict() for one in found]
         print(json_text(shown | ({"error": error} if error else {})))
-    elif brackets:
-        for line in _lines(brackets):
+    elif found:
+        for line in _lines(found):
             print(line)
     return code
 
@@ -104,9 +98,10 @@ def bound(options: BoundOptions, *, as_json: bool) -> int:
 def _told(problem: Exception) -> tuple[int, str]:
     """Return exit code and message of what went wrong."""
     from ..sim.export.bound.model import BoundError
+    from .measuring import MeasureError
     from .run import exit_code_of
 
-    if isinstance(problem, BoundError):
+    if isinstance(problem, BoundError | MeasureError):
         return EXIT_ERROR, str(problem)
     code = exit_code_of(problem)
     if code is not None:
@@ -166,50 +161,56 @@ def scenario_of_record(folder: Path) -> tuple[Scenario, int]:
         ) from None
 
 
-def _bracket(scenario: Scenario, seed: int) -> Bracket:
+def _found(scenario: Scenario, seed: int) -> Found:
     """Compute the bound, and run its plan and `zero`; nothing is kept but the bound."""
     from ..agents.baselines.degenerate import ZeroConfig
+    from ..evaluation.bracket import BOUND, BUDGET_BOUND, REPLAY, ZERO, Bracket
     from ..hil.progress import shown
     from .bounding import bound_of, replay_of, run_alone
+    from .measuring import measured_of
 
     with shown() as progress, tempfile.TemporaryDirectory(prefix="wattbench-") as folder:
         progress.note(f"{scenario.name} · bound · seed {seed}")
         found = bound_of(scenario, seed)
         folders = Path(folder, "replay"), Path(folder, "zero")
-        replayed = _objective(replay_of(scenario, seed, found, folders[0], progress))
-        zero = _objective(run_alone(scenario, seed, ZeroConfig(), folders[1], progress))
-    return Bracket(seed, zero, replayed, found)
+        replayed = measured_of(replay_of(scenario, seed, found, folders[0], progress))
+        zero = measured_of(run_alone(scenario, seed, ZeroConfig(), folders[1], progress))
+    ran = {ZERO: zero, REPLAY: replayed}
+    bounds = {BOUND: found.objective_wh}
+    if found.with_budget_wh is not None:
+        bounds[BUDGET_BOUND] = found.with_budget_wh
+    bracket = Bracket(
+        trace_sha256="",  # of no record
+        policy=ZERO,
+        objective_wh={name: one.objective_wh for name, one in ran.items()} | bounds,
+        changes_per_min_worst={name: one.changes_per_min_worst for name, one in ran.items()},
+        max_changes_per_min=found.max_changes_per_min,
+    )
+    return Found(seed, found, bracket)
 
 
-def _objective(result: RunResult) -> float:
-    """Return J of a run that ended as it should."""
-    if result.outcome.cause == "signal":
-        raise KeyboardInterrupt(result.outcome.reason)
-    if result.outcome.status != "completed":
-        raise RuntimeError(f"{result.policy} {result.outcome.status}: {result.outcome.reason}")
-    return float(result.measurements[_OBJECTIVE])
-
-
-def _lines(brackets: Sequence[Bracket]) -> list[str]:
+def _lines(seeds: Sequence[Found]) -> list[str]:
+    from ..evaluation.bracket import BOUND, BUDGET_BOUND, REPLAY, ZERO
     from ..evaluation.units import format_quantity
 
     def energy(value_wh: float | None) -> str:
         return "–" if value_wh is None else format_quantity(value_wh, "Wh")
 
     rows: list[tuple[str, ...]] = [
-        ("seed", "J of zero", "replayed optimum", "bound in budget", "bound")
+        ("seed", "J of zero", "replayed optimum", "bound in budget", "bound", "gap")
     ]
-    for one in brackets:
-        found = one.bound
-        values = one.zero_wh, one.replay_wh, found.with_budget_wh, found.objective_wh
+    for one in seeds:
+        of = one.bracket.objective_wh
+        values = of[ZERO], of[REPLAY], of.get(BUDGET_BOUND), of[BOUND], one.bracket.gap_wh
         rows.append((str(one.seed), *(energy(value) for value in values)))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-    first = brackets[0].bound
+    first = seeds[0].bound
+    lines.append("The true optimum lies in the gap, between the bound and the replayed optimum.")
     lines.append(f"Budget: {first.max_changes_per_min} changes of command in any minute.")
-    for one in brackets:
+    for one in seeds:
         if one.nothing_to_win:
             lines.append(f"Seed {one.seed}: doing nothing is as good as anything; no score.")
-    reasons = dict.fromkeys(b.bound.no_budget_reason for b in brackets if b.bound.no_budget_reason)
+    reasons = dict.fromkeys(b.bound.no_budget_reason for b in seeds if b.bound.no_budget_reason)
     lines += [f"No bound in budget: {reason}." for reason in reasons]
     return lines

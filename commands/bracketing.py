@@ -96,6 +96,10 @@ def bracket_of(scenario: Scenario, record: Record, rig: RigSetup | None = None) 
     found.add(name, own_wh, record.stored_measurements.get(CHANGES) or 0.0)
     _add_baselines(found, scenario, record, pi, rig)
     _add_bound(found, scenario, record)
+    if rig is not None:
+        found.notes.append(
+            "bound and replayed optimum are those of function calls: devices add delays to them"
+        )
     if name != "zero":
         _add_lifted(found, scenario, record, policy, rig)
     return Bracket(

@@ -183,6 +183,11 @@ def _(found: SuiteComparison) -> dict[str, Any]:
         "differ_in": found.unlike,
         "pairs": found.pairs,
         "identical_traces": found.identical_traces,
+        "limits": [
+            {"policy": one.policy, "text": one.text, "a": one.a, "b": one.b}
+            for one in found.limits
+        ],
+        "problems": list(found.problems),
         "verdicts": [
             {"stratum": v.cell.stratum, "policy": v.cell.policy, "seed": v.cell.seed,
              "a": v.a, "b": v.b, "reason": v.reason, "regression": v.regression}
@@ -209,6 +214,8 @@ def _(found: SuiteComparison) -> Iterator[str]:
         yield ""
         yield from _suite_metric_lines(found, policy)
     yield ""
+    for limit in found.limits:
+        yield f"Limit '{limit.text}', {limit.policy}: {limit.a} became {limit.b}"
     yield f"Verdicts that changed: {len(found.verdicts) or 'none'}"
     for verdict in found.verdicts:
         mark = "  ←" if verdict.regression else ""

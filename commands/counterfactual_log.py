@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from .counterfactual_source import Source
+from .counterfactual_source import ReplayError, Source
 
 if TYPE_CHECKING:
     from ..agents.policy import SiteInfo
@@ -21,6 +21,7 @@ def of_log(places: Sequence[Path], site_name: str, form: Path | None) -> Source:
     """Return a log aligned to control steps, with the site of a scenario.
 
     Raises:
+        ReplayError: a file or folder is not there.
         ProfileError: the log cannot be used.
         ScenarioErrors: the scenario, or the format's file, is not valid.
         UnknownScenarioError: there is no such scenario.
@@ -34,7 +35,11 @@ def of_log(places: Sequence[Path], site_name: str, form: Path | None) -> Source:
 
     scenario = load_scenario(locate(site_name))
     zone = scenario.profiles.site.time_zone
-    log = read_site_log(places, _format(form), zone)
+    written = _format(form)
+    for place in places:
+        if not place.exists():
+            raise ReplayError(f"--log {place}: no such file or folder")
+    log = read_site_log(places, written, zone)
     actuators = plants.PLANTS[scenario.plant.kind].actuators(scenario.plant, scenario.edge)
     start = dt.datetime.fromtimestamp(first_step_us(log) / 1e6, dt.UTC)
     site = site_info(scenario, actuators)

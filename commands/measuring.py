@@ -7,7 +7,6 @@ missing or damaged costs a run and nothing else.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import inspect
@@ -20,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..sim.kept import Kept
+
 if TYPE_CHECKING:
     from ..agents.policy import PolicyConfig
     from ..hil.bench import RunResult
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 OBJECTIVE: Final = "objective@1"
 CHANGES: Final = "command_changes_per_min_worst@1"
-_KEPT: Final = 4096
+_KEPT: Final = Kept("measured-", ".json", 4096)
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _ROOMS: Final = ("sim", "agents", "hil", "evaluation/metrics")
 """Whose code decides what a run measures."""
@@ -150,20 +151,18 @@ def _place(
 ) -> Path:
     """Return the file that holds a result."""
     from ..hil.identity import packages
-    from ..sim.cache import cache_home
 
     # What is judged, and what it is called, changes no run.
     same = {"name": "any", "title": "", "limits": (), "audit": None, "kind": "discriminating"}
     runs = {"policies": policies, "baselines": (), "seeds": (seed,)}
-    content = [
-        scenario.model_copy(update={**same, **runs}).hash(),
-        None if rig is None else _rig_content(rig),
-        code_digest(),
-        packages(),
-        list(identity),
-    ]
-    text = json.dumps(content, sort_keys=True)
-    return cache_home() / f"measured-{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+    content = {
+        "scenario": scenario.model_copy(update={**same, **runs}).hash(),
+        "rig": None if rig is None else _rig_content(rig),
+        "code": code_digest(),
+        "packages": packages(),
+        "other": list(identity),
+    }
+    return _KEPT.path(content)
 
 
 def _rig_content(rig: RigSetup) -> Mapping[str, object]:
@@ -201,26 +200,9 @@ def _foreign_code(policy: PolicyConfig) -> list[str]:
 
 
 def _read(place: Path) -> Measured | None:
-    try:
-        found = Measured(**json.loads(place.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-    values = (found.objective_wh, found.changes_per_min_worst)
-    return found if all(isinstance(v, float) and math.isfinite(v) for v in values) else None
+    data = _KEPT.read(place)
+    return None if data is None else Measured(**json.loads(data))
 
 
 def _write(place: Path, measured: Measured) -> None:
-    """Keep a result; a disk that refuses costs another run some day."""
-    with contextlib.suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=place.parent, prefix="measured-", suffix=".part")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(asdict(measured), file)
-            Path(name).replace(place)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        files = sorted(place.parent.glob("measured-*.json"), key=lambda f: f.stat().st_mtime)
-        for file_ in files[: max(0, len(files) - _KEPT)]:
-            file_.unlink(missing_ok=True)
+    _KEPT.write(place, json.dumps(asdict(measured)).encode())

@@ -25,6 +25,9 @@ _GRACE_S: Final = 10.0
 _DRAIN_S: Final = 0.02
 #: How often workers are asked to end, and how long an idle one waits for the pool to end it.
 _ASKED_S: Final = 1.0
+#: How long workers are asked before they are killed: one that is in a network which never answers
+#: hears nothing. What they held is then made safe by the guardian of their rig.
+_PATIENCE_S: Final = 30.0
 _IDLE_S: Final = 2.0
 
 _Given = ParamSpec("_Given")
@@ -110,6 +113,7 @@ def _see_off(listener: Listener | None, asked_every_s: float) -> None:
     they end.
     """
     asked_s = time.monotonic()
+    killed_s = asked_s + (_PATIENCE_S if math.isfinite(asked_every_s) else math.inf)
     while children := multiprocessing.active_children():
         if listener is not None:
             listener.drain()  # who tells something waits for a place in the queue
@@ -117,6 +121,9 @@ def _see_off(listener: Listener | None, asked_every_s: float) -> None:
             asked_s = time.monotonic()
             for child in children:
                 child.terminate()  # a run that is under way closes its record
+        if time.monotonic() >= killed_s:
+            for child in children:
+                child.kill()
         time.sleep(_DRAIN_S)
     if listener is not None:
         listener.drain()

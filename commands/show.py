@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..evaluation.judge import Judgement
     from ..hil.bench import RunResult
+    from ..hil.execute import Outcome
 
 EXIT_USAGE, EXIT_ABORTED, EXIT_ERROR, EXIT_RIG, EXIT_UNSAFE = 2, 4, 5, 6, 7
 
@@ -50,18 +51,23 @@ def total_exit_code(report: RunReport) -> int:
     replays = [result for result, judgement in report.judged if judgement.header.replayed]
     results = [result for result, _ in report.judged] + report.baselines
     for result in results:
-        safe = result.outcome.safe_state
-        if safe is not None and not safe.confirmed:
-            codes.append(EXIT_UNSAFE)
-        if result.outcome.cause == "rig" and result not in replays:
-            codes.append(EXIT_RIG)
-        elif result.outcome.status == "aborted":
-            codes.append(EXIT_ABORTED)
-        elif result.outcome.status == "error":
-            codes.append(EXIT_ERROR)
+        codes += outcome_codes(result.outcome, on_rig=result not in replays)
     if report.exit_code is not None:
         codes.append(report.exit_code)
     return int(suite_exit_code(codes))
+
+
+def outcome_codes(outcome: Outcome, *, on_rig: bool = True) -> list[int]:
+    """Return the exit codes that how a run ended gives by itself, whoever was judged."""
+    safe = outcome.safe_state
+    codes = [EXIT_UNSAFE] if safe is not None and not safe.confirmed else []
+    if outcome.cause == "rig" and on_rig:
+        codes.append(EXIT_RIG)
+    elif outcome.status == "aborted":
+        codes.append(EXIT_ABORTED)
+    elif outcome.status == "error":
+        codes.append(EXIT_ERROR)
+    return codes
 
 
 def as_dict(report: RunReport, code: int) -> dict[str, Any]:

@@ -37,15 +37,15 @@ def tune(options: TuneOptions, *, as_json: bool) -> int:
     """Tune a policy and write its parameter file and the picture; return the exit code."""
     from concurrent.futures.process import BrokenProcessPool
 
+    from ..evaluation.files import RecordError, write_at_once
     from ..evaluation.model import json_text
-    from ..evaluation.record import RecordError
     from ..hil.safestate import StopSignals
     from ..scenarios.errors import ScenarioErrors
     from ..scenarios.library import UnknownScenarioError
     from ..sim.profiles.findings import ProfileError
     from .tuning.plan import plan_of
     from .tuning.plot import write_front
-    from .tuning.result import check_free, command_text, file_text, name_of, write_file
+    from .tuning.result import check_free, command_text, file_text, name_of
     from .tuning.simulate import TuneError
     from .tuning.tuning import tune as search
 
@@ -62,7 +62,7 @@ def tune(options: TuneOptions, *, as_json: bool) -> int:
                 resume=options.resume,
                 on_step=_Progress(plan),
             )
-            write_file(out, file_text(tuned, command_text(options.suite, tuned), name_of(out)))
+            write_at_once(out, file_text(tuned, command_text(options.suite, tuned), name_of(out)))
             write_front(picture, tuned)
             journal.unlink()
     except KeyboardInterrupt as stop:

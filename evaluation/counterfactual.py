@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+_KEPT = 10
+"""How many of the largest stretches are kept."""
 
 LABEL = "counterfactual: what it would have decided, not what would have happened"
 
@@ -103,7 +105,6 @@ def contrast(
     *,
     asked: NDArray[np.bool_],
     decisions_identical: bool | None,
-    stretches: int = 10,
 ) -> Counterfactual:
     """Hold commands of two policies against each other.
 
@@ -115,7 +116,6 @@ def contrast(
         other_w: [N, A] the other policy's.
         asked: [N] at which steps it was asked.
         decisions_identical: what is known of the decisions before the guard.
-        stretches: how many of the largest are kept.
 
     """
     known = ~np.isnan(recorded_w).any(axis=1)
@@ -145,7 +145,7 @@ def contrast(
         _gaps(("a", "b", "c"), gap_w @ consumption.T),
         stretch(0) if runs else None,
         stretch(by_length[0]) if runs else None,
-        tuple(stretch(k) for k in by_size[:stretches]),
+        tuple(stretch(k) for k in by_size[:_KEPT]),
     )
 
 

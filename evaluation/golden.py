@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from .divergence import Divergence, Tolerance, Trace, end_us, find_divergence, trace_of
-from .files import RecordError, first_line, write_at_once
+from .files import DamagedError, RecordError, first_line, write_at_once
 from .identity import Identity, identity_of
 from .metrics import METRICS
 from .model import Model, json_text
@@ -118,7 +118,8 @@ def read_golden(folder: Path) -> Golden:
     """Read a golden trace.
 
     Raises:
-        RecordError: there is none, or it is damaged or of a newer version.
+        RecordError: there is none, or it is of a newer version.
+        DamagedError: it is not as it was written.
 
     """
     path = folder / GOLDEN_FILE
@@ -132,9 +133,9 @@ def read_golden(folder: Path) -> Golden:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path} is damaged: {where}: {first['msg'].lower()}") from error
+        raise DamagedError(f"{path} is damaged: {where}: {first['msg'].lower()}") from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path} is damaged: {first_line(error)}") from error
+        raise DamagedError(f"{path} is damaged: {first_line(error)}") from error
     streams = {name: open_parquet(name, folder / f"{name}.parquet") for name in header.streams}
     trace = Trace(streams, header.identity.start_utc, every=header.every, ends_us=header.ends_us)
     return Golden(folder, header.identity, header.verdict, header.measurements, trace)

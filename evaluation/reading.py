@@ -135,7 +135,7 @@ def _missing_hint(folder: Path) -> str:
     partial = folder.with_name(folder.name + PARTIAL)
     if partial.is_dir():
         return f"; its run was interrupted and left {partial}"
-    return "; is this the folder of a run?"
+    return "; is this the folder of a run?" if folder.is_dir() else "; there is no such folder"
 
 
 def _read_json(path: Path, hint: str) -> dict[str, Any]:

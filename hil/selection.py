@@ -39,7 +39,10 @@ def select_policies(
     for name in names:
         policy = _select(name, own, tuned)
         if policy.label in chosen and chosen[policy.label] != policy:
-            raise UnknownPolicyError(f"two of the policies given are called '{policy.label}'")
+            raise UnknownPolicyError(
+                f"--policy {name}: another one given is called '{policy.label}', too; allowed: a "
+                "name of its own (name: … beside kind, in its YAML file)"
+            )
         chosen[policy.label] = policy
     return tuple(chosen.values())
 

@@ -267,6 +267,11 @@ def expand(root: Node) -> list[ScenarioError]:
             items[index] = _merged(item, reference)
         except ScenarioErrors as problem:
             errors.extend(problem.errors)
+            # With the name that it would have, so that it is not taken for another one.
+            kind = item.child("kind")
+            if isinstance(item.value, dict) and kind is not None and "name" not in item.value:
+                name = f"{kind.plain()}{OWN_SUFFIX}"
+                item.value["name"] = Node(name, reference.place, reference.key_place)
     return errors
 
 

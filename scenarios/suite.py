@@ -212,12 +212,12 @@ class Suite:
         return self.config.name
 
     def resolved(self) -> dict[str, Any]:
-        """Return the suite as plain values, its scenarios as they run (seeds are the suite's)."""
+        """Return the suite as plain values, with the hash of each scenario but for its seeds."""
         strata = [
             {
                 "scenario": stratum.scenario,
                 "variant": stratum.variant,
-                "hash": stratum.experiment.hash(),
+                "hash": stratum.experiment.model_copy(update={"seeds": ()}).hash(),
                 "duration_s": stratum.experiment.clock.duration_s,
                 "policies": [policy.label for policy in stratum.experiment.policies],
                 "baselines": [policy.label for policy in stratum.experiment.baselines],
@@ -230,7 +230,8 @@ class Suite:
         """Return the SHA-256 of what decides the runs and how they are judged.
 
         Scenarios enter with what is in them and in the files they name, however that is written.
-        `evaluation.suite.results.hash_of` finds the same from what `suite.json` keeps.
+        `evaluation.suite.results.hash_of`, which this room may not import, finds the same from what
+        `suite.json` keeps.
         """
         resolved = self.resolved()
         content = {key: resolved[key] for key in ("strata", "seeds", "interval_limits")}

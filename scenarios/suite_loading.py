@@ -128,6 +128,9 @@ class _Composition:
         self.errors += tree.errors
         if tree.root is None:
             return []
+        if is_suite_root(tree.root):
+            self._report(("scenarios", index), "this is a suite; allowed: a scenario")
+            return []
         set_name(tree.root, resolve(entry.scenario, self._path.parent))
         base_name = tree.root.child("name")
         named = node.child("name") if entry.name is not None else base_name

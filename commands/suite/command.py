@@ -120,7 +120,7 @@ def load(options: SuiteOptions) -> Suite:
         ScenarioErrors: the file, or one that it names, is not valid.
         UnknownScenarioError: no suite has that name.
         UnknownPolicyError: a name is no policy.
-        UsageError: a seed is out of range.
+        UsageError: a seed is out of range, or one that parameters are trained on.
     """
     from ...scenarios.library import locate_suite
     from ...scenarios.suite_loading import load_suite
@@ -128,7 +128,14 @@ def load(options: SuiteOptions) -> Suite:
 
     if any(seed < 0 or seed > 2**53 for seed in options.seeds):
         raise UsageError("--seed: allowed: 0 … 2^53")
-    return with_choices(load_suite(locate_suite(options.suite)), options.policies, options.seeds)
+    suite = load_suite(locate_suite(options.suite))
+    trained = sorted(set(options.seeds) & set(suite.config.training_seeds))
+    if trained:
+        raise UsageError(
+            f"--seed {trained[0]}: it is among the suite's training_seeds, on which parameters may "
+            "have been tuned; allowed: any other seed"
+        )
+    return with_choices(suite, options.policies, options.seeds)
 
 
 def _taken_up(options: SuiteOptions, now: SuiteIdentity) -> Path | None:

@@ -41,10 +41,18 @@ def latest(out: Path, name: str) -> Path | None:
     """Return the suite's folder that was made last under ``out``, None if there is none."""
     number, found = 1, None
     while (folder := _numbered(out, name, number)).exists():
-        if (folder / IDENTITY_FILE).exists():
+        if (folder / IDENTITY_FILE).exists() and _is_called(folder, name):
             found = folder
         number += 1
     return found
+
+
+def _is_called(folder: Path, name: str) -> bool:
+    """Return whether a folder is of a suite of that name; one that cannot be read may be."""
+    try:
+        return read_identity(folder).name == name
+    except RecordError:
+        return True
 
 
 def _numbered(out: Path, name: str, number: int) -> Path:

@@ -141,5 +141,7 @@ def with_choices(suite: Suite, policies: Sequence[str], seeds: Collection[int]) 
             own = (*experiment.policies, *experiment.baselines)
             mine["policies"] = named_policies(policies, own)
         strata.append(replace(stratum, experiment=experiment.model_copy(update=mine)))
+    if policies:  # the file's are not run; each stratum says its own
+        changes["policies"] = ()
     config = suite.config.model_copy(update=changes)
     return replace(suite, config=config, strata=tuple(strata))

@@ -15,13 +15,14 @@ from ...evaluation.suite.results import Cell
 from ..pool import tell
 from ..run import exit_code_of, wants_traceback
 from ..setup import setup_of
-from ..show import EXIT_ABORTED, EXIT_ERROR
+from ..show import EXIT_ABORTED, EXIT_ERROR, outcome_codes
 from .bracketing import write_one
 from .folder import worked_on
 from .rows import row_of_result
 
 if TYPE_CHECKING:
     from ...hil.bench import RunResult
+    from ...hil.execute import Outcome
     from ...scenarios.model import Scenario
     from .plan import Unit
 
@@ -162,6 +163,7 @@ def _elapsed_s(experiment: Scenario, seed: int, length_s: float) -> float:
 
 def _run(unit: Unit, folder: Path, finished: Mapping[Cell, Any]) -> Stop | None:
     from ...evaluation.metrics import measure
+    from ...evaluation.verdict import suite_exit_code
     from ...hil.bench import Bench
 
     experiment = unit.experiment
@@ -175,14 +177,12 @@ def _run(unit: Unit, folder: Path, finished: Mapping[Cell, Any]) -> Stop | None:
         outcome = result.outcome
         if outcome.error is not None and wants_traceback():
             traceback.print_exception(outcome.error)
-        code = EXIT_ABORTED
-        if outcome.cause != "signal":
-            cell = cells[result.policy, result.baseline]
-            row = row_of_result(cell, result, time.perf_counter() - begin_s)
-            code = code if row.exit_code is None else row.exit_code
-            tell(row)
         if bench.is_over(outcome):
-            stop = Stop(outcome.reason, code)
+            # No row: what a signal or the rig has cut short is run again.
+            stop = Stop(_why(outcome), int(suite_exit_code(outcome_codes(outcome))))
+        else:
+            cell = cells[result.policy, result.baseline]
+            tell(row_of_result(cell, result, now_s - begin_s))
         begin_s = now_s
 
     keys = {(cell.policy, cell.baseline): values for cell, values in finished.items()}
@@ -193,6 +193,12 @@ def _run(unit: Unit, folder: Path, finished: Mapping[Cell, Any]) -> Stop | None:
     with worked_on(folder):
         bench.run_seed(unit.seed, folder / "runs" / unit.stratum, keys)
     return stop
+
+
+def _why(outcome: Outcome) -> str:
+    """Return why nothing more is run; a run that was completed may have left its rig unsafe."""
+    safe = outcome.safe_state
+    return outcome.reason or ("" if safe is None else safe.note)
 
 
 class _Told:

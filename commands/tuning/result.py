@@ -25,7 +25,7 @@ _OPTIMISER: Final = (
     f"Optuna's TPESampler (multivariate), asked and told in batches of {BATCH}; half of the points "
     "for the front, half for J"
 )
-_HEAD: Final = """# Parameters of the policy '{kind}', found by a search. In a list of policies:
+_HEAD: Final = """# Parameters of the policy '{kind}', found by a search. {where}:
 #   - {{kind: {kind}, parameters: {name}}}
 # Made by: {command}
 """
@@ -53,7 +53,10 @@ def file_text(tuned: Tuned, command: str, name: str) -> str:
     kind = tuned.plan.kind
     parameters = {"kind": kind, **tuned.tried[tuned.chosen].parameters}
     lines = "\n#   ".join(command.splitlines())  # a path may hold a line's end
-    head = _HEAD.format(kind=kind, name=_quoted(name), command=lines)
+    where = "In a list of policies"
+    if Path(name).suffix:  # none of the shipped
+        where += f" (the path is seen from there; or --policy {name})"
+    head = _HEAD.format(kind=kind, where=where, name=_quoted(name), command=lines)
     values = yaml_text({"parameters": parameters})
     provenance = yaml_text({"provenance": provenance_of(tuned, command)}, leaves_in_line=True)
     text = f"{head}{values}{provenance}"
@@ -174,22 +177,17 @@ def _versions() -> dict[str, str | None]:
     return {**found, **identity.packages(), "optuna": optuna.__version__}
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write a parameter file, whole or not at all. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def check_free(path: Path, picture: Path) -> None:
     """Refuse to write over what no search has made; what one has made can be made again.
 
     Raises:
-        TuneError: there is such a file.
+        TuneError: there is such a file, or no command would take it for parameters.
     """
     from ...scenarios.errors import ScenarioErrors
     from ...scenarios.parameters import load_parameters
 
+    if path.suffix not in {".yaml", ".yml"}:
+        raise TuneError(f"--out {path}: allowed: a name that ends in .yaml")
     if not path.exists():
         if picture.exists():
             raise TuneError(f"{picture} is there already; choose another --out, or remove it")

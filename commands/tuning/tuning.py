@@ -155,8 +155,11 @@ def _identity(plan: Plan) -> dict[str, Any]:
     import optuna
 
     from ... import __version__
+    from ...hil.identity import packages
+    from ..measuring import code_digest
 
     training = [{"hash": part.scenario.hash(), "seeds": part.seeds} for part in plan.training]
-    versions = {"wattbench": __version__, "optuna": optuna.__version__}
+    versions = {"wattbench": __version__, **packages(), "optuna": optuna.__version__}
+    versions["code"] = code_digest()
     plain = {"policy": plan.kind, "budget": plan.budget, "seed": plan.seed}
     return {**plain, "training": training, "versions": versions}

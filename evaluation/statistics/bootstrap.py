@@ -105,7 +105,7 @@ def reduction_interval(policy: Samples, baseline: Samples, level: float = 0.95) 
     other (`shares`): a night without export would else stand for a reduction of 0, and dilute what
     the other scenarios show. If nothing is left, there is no estimate.
 
-    The statistic and `compare.reduction` of the sums are the same.
+    Where the baseline's sum is not 0, the statistic is `compare.reduction` of the sums.
     """
     own, other = shares(policy, baseline)
     data = data_of(own)
@@ -138,11 +138,12 @@ def improvement_interval(policy: Samples, baseline: Samples, level: float = 0.95
     every run of one algorithm with every run of the other (the Mann-Whitney statistic); here both
     met the same seed, so only the runs of a pair are compared.
 
-    Where every pair agrees, no draw differs from another, and the interval would be a point that
-    says more than n seeds can show. Its open end is then that of the exact binomial interval
-    (Clopper and Pearson 1934): (α/2)^(1/n), with n the fewest pairs of a stratum. It holds however
-    the strata depend on one another: all of them agree on a seed with a chance of at most the
-    smallest p, which is at most their mean.
+    Where in each stratum every pair agrees, no draw differs from another, and the interval would be
+    a point that says more than n seeds can show. It is then that of the exact binomial interval
+    (Clopper and Pearson 1934): that all strata do what they did has on n seeds the chance qⁿ, and q
+    is at least e = (α/2)^(1/n), with n the fewest pairs of a stratum. However the strata depend on
+    one another, each one's chance of doing so is at least q, so that a mean c lies between c·e and
+    c·e + 1 − e: above e where every pair is a gain, below 1 − e where none is.
     """
     wins = {}
     for key, values in policy.items():
@@ -150,11 +151,12 @@ def improvement_interval(policy: Samples, baseline: Samples, level: float = 0.95
         wins[key] = np.where(np.isnan(values) | np.isnan(baseline[key]), math.nan, share)
     found = mean_interval(wins, level)
     fewest = min((pairs_of(values) for values in wins.values() if pairs_of(values)), default=0)
-    if found.estimate not in {0.0, 1.0} or fewest < FEWEST:
+    constant = all(pairs_of(v) == 0 or np.nanmin(v) == np.nanmax(v) for v in wins.values())
+    if not constant or fewest < FEWEST:
         return found
-    end = ((1 - level) / 2) ** (1 / fewest)
-    low, high = (end, 1.0) if found.estimate == 1 else (0.0, 1 - end)
-    return _rounded(replace(found, standard_error=0.0, reason=""), low, high)
+    least = ((1 - level) / 2) ** (1 / fewest)
+    low = least * found.estimate
+    return _rounded(replace(found, standard_error=0.0, reason=""), low, low + 1 - least)
 
 
 def interquartile_mean_interval(samples: Samples, level: float = 0.95) -> Interval:

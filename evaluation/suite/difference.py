@@ -21,7 +21,9 @@ from ..metrics import METRICS, Metric
 from ..regression import Allowances, exceeds, got_worse, worsening
 from ..statistics import Interval, Values, mean_interval
 from ..units import format_quantity
-from .results import Cell, RunRow, SuiteIdentity, read_identity, read_rows
+from .judge import judge_suite
+from .judgement import SuiteJudgement
+from .results import Cell, RunRow, SuiteIdentity
 
 _Pairs: TypeAlias = Sequence[tuple[RunRow, RunRow]]
 
@@ -35,6 +37,21 @@ class VerdictChange:
     b: str
     reason: str
     """Why B's verdict is not PASS."""
+
+    @property
+    def regression(self) -> bool:
+        """Whether it got more severe."""
+        return got_worse(self.a, self.b)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """A limit on an interval whose verdict is another one now."""
+
+    policy: str
+    text: str
+    a: str
+    b: str
 
     @property
     def regression(self) -> bool:
@@ -101,6 +118,9 @@ class SuiteComparison:
         identical_traces: in how many of these the traces are the same.
         metrics: headline metrics and those held, by policy.
         verdicts: of paired runs, that are not the same.
+        limits: limits on intervals that both have, whose verdicts are not the same.
+        problems: what makes B worthless as evidence and A not: records that contradict rows,
+            baselines that broke.
         only_in_a: finished runs without a partner.
         only_in_b: those of the other.
         unfinished: runs of A that B planned and did not finish.
@@ -114,6 +134,8 @@ class SuiteComparison:
     identical_traces: int
     metrics: tuple[MetricChange, ...]
     verdicts: tuple[VerdictChange, ...]
+    limits: tuple[LimitChange, ...]
+    problems: tuple[str, ...]
     only_in_a: tuple[Cell, ...]
     only_in_b: tuple[Cell, ...]
     unfinished: tuple[Cell, ...]
@@ -124,6 +146,11 @@ class SuiteComparison:
         return list(self._regressions())
 
     def _regressions(self) -> Iterator[str]:
+        for problem in self.problems:
+            yield f"B is an ERROR: {problem}"
+        for limit in self.limits:
+            if limit.regression:
+                yield f"limit '{limit.text}' of {limit.policy}: {limit.a} became {limit.b}"
         if self.unfinished:
             more = f" and {len(self.unfinished) - 1} more" if len(self.unfinished) > 1 else ""
             yield f"not finished in B: {self.unfinished[0].folder}{more}"
@@ -156,8 +183,9 @@ def compare_suites(a: Path, b: Path, allowances: Allowances) -> SuiteComparison:
         RecordError: a folder is no suite's, is damaged, or no run of one has a partner.
 
     """
-    identities = read_identity(a), read_identity(b)
-    before, after = _by_key(read_rows(a)), _by_key(read_rows(b))
+    judged = judge_suite(a), judge_suite(b)
+    identities = judged[0].identity, judged[1].identity
+    before, after = _by_key(judged[0].rows), _by_key(judged[1].rows)
     keys = [key for key in before if key in after]
     if not keys:
         raise RecordError(
@@ -179,10 +207,34 @@ def compare_suites(a: Path, b: Path, allowances: Allowances) -> SuiteComparison:
             for one, other in pairs
             if one.verdict != other.verdict and one.verdict and other.verdict
         ),
+        tuple(_limits(*judged)),
+        tuple(_problems(*judged)),
         tuple(only_a),
         tuple(after[key].cell for key in after if key not in before),
         tuple(cell for cell in only_a if _key(cell) in planned),
     )  # fmt: skip
+
+
+def _limits(a: SuiteJudgement, b: SuiteJudgement) -> Iterator[LimitChange]:
+    """Yield the limits on intervals, of those that both have, whose verdicts differ."""
+    before = {(limit.policy, limit.text): limit.verdict.name for limit in a.interval_limits}
+    for limit in b.interval_limits:
+        was = before.get((limit.policy, limit.text), limit.verdict.name)
+        if was != limit.verdict.name:
+            yield LimitChange(limit.policy, limit.text, was, limit.verdict.name)
+
+
+def _problems(a: SuiteJudgement, b: SuiteJudgement) -> Iterator[str]:
+    """Yield what is wrong with B as evidence and was not with A."""
+    known = set(a.problems)
+    yield from (problem for problem in b.problems if problem not in known)
+    before = _by_key(a.rows)
+    for row in b.rows:
+        other = before.get(_key(row.cell))
+        well = other is None or other.status == "completed"
+        if row.cell.baseline and row.status != "completed" and well:
+            reason = f": {row.reason}" if row.reason else ""
+            yield f"a baseline did not complete: {row.cell.folder}{reason}"
 
 
 def _key(cell: Cell) -> tuple[str, str, int, bool]:
@@ -209,7 +261,7 @@ def _unlike(a: SuiteIdentity, b: SuiteIdentity) -> Iterator[str]:
 def _unlike_content(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
     """Yield the keys in which two suites differ; where none does, scenarios whose files do."""
     one, other = ({k: v for k, v in suite.items() if k != "strata"} for suite in (a, b))
-    keys = list(changed_keys(one, other))
+    keys = list(dict.fromkeys((*changed_keys(one, other), *_other_labels(a, b))))
     before, after = _hashes(a), _hashes(b)
     changed = [key for key in before if key in after and before[key] != after[key]]
     if keys:
@@ -218,6 +270,14 @@ def _unlike_content(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]
         yield f"files of the scenarios ({some_of(changed)})"
     else:
         yield "the suite or files that it names"
+
+
+def _other_labels(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what of the policies and baselines that take part has other names."""
+    for key in ("policies", "baselines"):
+        one, other = ([list(each[key]) for each in suite.get("strata") or ()] for suite in (a, b))
+        if one != other:
+            yield key
 
 
 def _hashes(suite: Mapping[str, Any]) -> dict[str, str]:

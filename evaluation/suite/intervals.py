@@ -122,12 +122,14 @@ def _of_nothing(
 
 
 def _idle(limit: IntervalLimitConfig, data: Paired) -> str:
-    """Say which scenarios do not enter a share; empty if all do, or the limit is on none."""
+    """Say which scenarios do not enter: copies, and of a share those with 0; empty if all do."""
+    copies = f"left out, as they repeat another: {_named(data.copies)}" if data.copies else ""
     if not limit.of_ratio:
-        return ""
+        return copies
     own, _ = shares(data.policy, data.baseline)
     idle = [key for key, values in own.items() if np.isnan(values).all()]
-    return f"left out, as both are 0 there: {_named(idle)}" if 0 < len(idle) < len(own) else ""
+    zero = f"left out, as both are 0 there: {_named(idle)}" if 0 < len(idle) < len(own) else ""
+    return "; ".join(filter(None, (copies, zero)))
 
 
 def _left_out(limit: IntervalLimitConfig, data: Paired) -> str:
@@ -224,7 +226,7 @@ def rates(runs: SuiteRuns) -> Iterator[Rate]:
 def _rate(policy: str, metric: str, events: float, hours: float, copies: int) -> Rate:
     upper_per_h = upper_rate(events, hours)
     name = METRICS[metric].name.replace("_", " ")
-    text = f"{events:g} {name} in {hours:.4g} h: rate < {_per_hour(upper_per_h)} at 95 %"
+    text = f"{events:g} {name} in {hours:.4g} h: rate < {per_hour(upper_per_h)} at 95 %"
     if events > 0:
         text += ", if each is an event of its own"
     if copies:
@@ -232,7 +234,7 @@ def _rate(policy: str, metric: str, events: float, hours: float, copies: int) ->
     return Rate(policy, metric, events, hours, upper_per_h, text)
 
 
-def _per_hour(rate_per_h: float) -> str:
+def per_hour(rate_per_h: float) -> str:
     """Return a rate as ``1 in 80 h``, rounded to the safe side, or ``3.2 per h`` above one."""
     if rate_per_h > 1:
         return f"{math.ceil(10 * rate_per_h) / 10:g} per h"

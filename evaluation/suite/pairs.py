@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ class Paired:
         unfinished: planned pairs that are not in it: a run is missing or did not complete.
         valueless: pairs of completed runs that are not in it: a run has no value of the metric.
         unplanned: strata in which the baseline is not planned.
+        copies: strata that are not in it, as all their runs repeat those of another byte for byte:
+            they are the same evidence under another name.
 
     """
 
@@ -31,6 +33,7 @@ class Paired:
     unfinished: int
     valueless: int
     unplanned: tuple[str, ...]
+    copies: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> int:
@@ -129,7 +132,35 @@ class SuiteRuns:
                 else:
                     own[stratum][order[seed]] = found[0]
                     other[stratum][order[seed]] = found[-1]
-        return Paired(own, other, unfinished, valueless, tuple(unplanned))
+        copies = tuple(self._copies(policy, baseline, own, other))
+        for stratum in copies:
+            del own[stratum], other[stratum]
+        return Paired(own, other, unfinished, valueless, tuple(unplanned), copies)
+
+    def _copies(
+        self, policy: str, baseline: str | None, own: Samples, other: Samples
+    ) -> Iterator[str]:
+        """Yield the strata whose runs have the traces and values of an earlier one's."""
+        seen = set()
+        for stratum in own:
+            traces = self._traces(policy, baseline, stratum)
+            content = traces, own[stratum].tobytes(), other[stratum].tobytes()
+            if traces and content in seen:
+                yield stratum
+            seen.add(content)
+
+    def _traces(self, policy: str, baseline: str | None, stratum: str) -> tuple[str, ...]:
+        """Return the hashes of all traces of a stratum; none if a run, or its hash, is missing."""
+        places = [(False, policy)]
+        beside = None if baseline is None else self._baseline(baseline, stratum)
+        places += [] if beside is None else [beside]
+        rows = [
+            self._rows.get((*place, stratum, seed))
+            for place in places
+            for seed in sorted(self._seeds[policy][stratum])
+        ]
+        found = [row.trace_sha256 for row in rows if row is not None and row.trace_sha256]
+        return tuple(found) if len(found) == len(rows) else ()
 
     def _baseline(self, label: str, stratum: str) -> tuple[bool, str] | None:
         """Return where a baseline's runs of a stratum are found; None if none is planned."""

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..files import DamagedError, RecordError, first_line
+from ..files import DamagedError, RecordError, first_line, write_at_once
 from ..model import content_hash, content_hash_of_json, json_text
 from ..verdict import ExitCode, Verdict, exit_code, suite_exit_code
 
@@ -141,9 +141,7 @@ def write_identity(folder: Path, identity: SuiteIdentity) -> None:
     """Write ``suite.json``, whole or not at all."""
     content = {"schema_version": SCHEMA_VERSION, **asdict(identity)}
     content["content_sha256"] = content_hash(content)
-    temporary = folder / f"{IDENTITY_FILE}.partial"
-    temporary.write_text(json_text(content) + "\n", encoding="utf-8")
-    temporary.rename(folder / IDENTITY_FILE)
+    write_at_once(folder / IDENTITY_FILE, json_text(content) + "\n")
 
 
 def read_identity(folder: Path) -> SuiteIdentity:
@@ -159,6 +157,8 @@ def read_identity(folder: Path) -> SuiteIdentity:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
         version = content["schema_version"]
+        if not isinstance(version, int):
+            raise ValueError("schema_version is no number")
         if version > SCHEMA_VERSION:
             raise RecordError(f"{path} was written by a newer wattbench: update wattbench")
         identity: SuiteIdentity = _adapter(SuiteIdentity).validate_json(text, strict=True)
@@ -227,8 +227,10 @@ def read_rows(folder: Path) -> list[RunRow]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise RecordError(f"cannot read {path}: {first_line(error)}") from error
+    except ValueError as error:
+        raise DamagedError(f"{path} is damaged: {_what(error)}; run the suite anew") from error
     suite_hash = read_identity(folder).suite_hash
     rows = []
     lines = text.split("\n")  # what follows the last newline is an unfinished line, or nothing

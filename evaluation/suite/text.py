@@ -23,7 +23,10 @@ def shown(value: float, unit: str) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if unit == "1":
-        return "n/a" if math.isnan(value) else f"{100 * value:.3g} %"
+        if math.isnan(value):
+            return "n/a"
+        percent = 100 * value
+        return f"{percent:.0f} %" if abs(percent) >= 1000 else f"{percent:.3g} %"
     return format_quantity(value, unit)
 
 

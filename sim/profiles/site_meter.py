@@ -23,6 +23,8 @@ _LOW_V, _HIGH_V = 200.0, 260.0
 _ODD_SHARE: Final = 0.01
 """Rows outside these bounds are left out; if they are more than this share, the unit is wrong."""
 _LONG_GAP_US: Final = 300_000_000
+_DAY_US: Final = 86_400_000_000
+_MOST_DAYS: Final = 31
 _LEAST_KWH: Final = 0.05
 """Counters that moved by less say nothing about the sign."""
 
@@ -51,7 +53,8 @@ def read_meter(
     scale = 1000.0 if form.power_unit == "kW" else 1.0
     for name in (*POWER, "grid_power_total", "pv_power"):
         if name in column:
-            column[name] = column[name] * scale
+            with np.errstate(over="ignore"):  # ∞ is no usable power
+                column[name] = column[name] * scale
     keep = _usable(table, index, column, findings)
     # Of rows with one stamp the last one counts: it is the newest.
     kept = np.flatnonzero(keep)
@@ -64,12 +67,26 @@ def read_meter(
         raise ProfileError(path, f"has {len(rows)} usable rows", "export it again")
     at_us, index = at_us[rows], index[rows]
     column = {name: values[rows] for name, values in column.items()}
+    _check_span(table, at_us, index)
     _note_gaps(table, at_us, index, findings)
     sign, why = _sign(form, at_us, column)
     samples, assumed = _samples(column, sign)
     notes += [f"{path}: {why}", *(f"{path}: {text}" for text in assumed)]
     notes += [f"{path}: {finding}" for finding in findings]
     return at_us, samples, sign
+
+
+def _check_span(table: Table, at_us: NDArray[np.int64], index: NDArray[np.int64]) -> None:
+    """Refuse a log that spans more than anybody replays at once: a stamp in it is wrong."""
+    span_days = (int(at_us[-1]) - int(at_us[0])) / _DAY_US
+    if span_days > _MOST_DAYS:
+        widest = int(np.argmax(np.diff(at_us))) + 1
+        gap_days = (int(at_us[widest]) - int(at_us[widest - 1])) / _DAY_US
+        raise table.error(
+            int(index[widest]),
+            f"the log spans {span_days:.0f} days, {gap_days:.0f} of them right before this row",
+            f"correct the time stamps, or give at most {_MOST_DAYS} days at once",
+        )
 
 
 def _usable(

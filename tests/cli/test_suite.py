@@ -29,7 +29,7 @@ from wattbench.evaluation.suite.results import (
     read_rows,
     write_identity,
 )
-from wattbench.hil import bench
+from wattbench.hil import bench, execute
 from wattbench.hil.errors import RigError
 
 SUITE = """\
@@ -506,6 +506,38 @@ def test_a_rig_that_is_gone_ends_it(
     assert "to go on: wattbench suite" in shown.err
     assert len(opened) == 7
     assert 0 < len(rows(tmp_path / "small")) < RUNS
+
+
+def test_a_run_that_a_broken_rig_cut_short_is_run_again(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, work = [], execute._work
+
+    async def broken(*arguments: Any) -> None:
+        begun.append(arguments)
+        if len(begun) > 7:
+            raise RigError("boiler does not answer")
+        await work(*arguments)
+
+    path = write_suite(tmp_path)
+    options = SuiteOptions(str(path), tmp_path, jobs=1, bracket=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(execute, "_work", broken)
+        patch.setattr(bench.Bench, "is_over", lambda _, outcome: outcome.cause == "rig")
+        assert suite(options, as_json=False) == 6
+    assert {row["status"] for row in rows(tmp_path / "small").values()} == {"completed"}
+    assert suite(replace(options, resume=True), as_json=False) == 0
+    assert rows(tmp_path / "small") == rows(reference)
+
+
+def test_seeds_of_the_training_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_suite(tmp_path, f"{SUITE}training_seeds: {{first: 1001, count: 20}}\n")
+    options = SuiteOptions(str(path), tmp_path, seeds=(4, 1020))
+    assert suite(options, as_json=False) == 2
+    assert "--seed 1020: it is among the suite's training_seeds" in capsys.readouterr().err
+    assert not (tmp_path / "small").exists()
 
 
 def test_a_full_disk_ends_it_and_nothing_finished_is_lost(

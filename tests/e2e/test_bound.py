@@ -126,11 +126,15 @@ def test_a_failing_solver_and_a_breach_are_errors(
     assert json.loads(out)["exit_code"] == 5
     import dataclasses
 
-    wrong = dataclasses.replace(found, objective_wh=1e6)
-    monkeypatch.setattr(bounding, "bound_of", lambda *_: wrong)
-    code, _, err = call(capsys, "bound", str(short_file))
-    assert code == 5
-    assert "below the bound" in err
+    for wrong, name in (
+        (dataclasses.replace(found, objective_wh=1e6), "bound"),
+        (dataclasses.replace(found, with_budget_wh=1e6), "bound within budget"),
+    ):
+        monkeypatch.setattr(bounding, "bound_of", lambda *_, wrong=wrong: wrong)
+        code, _, err = call(capsys, "bound", str(short_file))
+        assert code == 5
+        assert "wattbench: seed 1: J of zero (" in err
+        assert f" is below the {name} (" in err
 
 
 def test_what_is_no_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wattbench.evaluation import counterfactual
 from wattbench.evaluation.counterfactual import Counterfactual, as_dict, contrast
 
 S = 1_000_000
@@ -15,13 +18,13 @@ CONSUMPTION = np.array([[1.0, 1.0, -1 / 3], [0.0, 0.0, -1 / 3], [0.0, 0.0, -1 / 
 IDS = ("a1", "a2", "battery")
 
 
-def held(recorded, other, *, asked=None, stretches: int = 10) -> Counterfactual:
+def held(recorded, other, *, asked=None) -> Counterfactual:
     recorded, other = (np.array(rows, dtype=float).reshape(-1, 3) for rows in (recorded, other))
     steps = len(recorded)
     return contrast(
         np.arange(steps, dtype=np.int64) * S, IDS, CONSUMPTION, recorded, other,
         asked=np.ones(steps, bool) if asked is None else np.array(asked),
-        decisions_identical=None, stretches=stretches,
+        decisions_identical=None,
     )  # fmt: skip
 
 
@@ -66,7 +69,8 @@ def test_stretches_cover_just_the_steps_that_differ(differs: list[bool], kept: i
     recorded = np.zeros((len(differs), 3))
     other = recorded.copy()
     other[:, 0] = np.where(differs, 1.0 + np.arange(len(differs)), 0.0)
-    every = held(recorded, other, stretches=len(differs))
+    with patch.object(counterfactual, "_KEPT", len(differs)):
+        every = held(recorded, other)
     covered = np.zeros(len(differs), bool)
     for stretch in every.largest:
         rows = slice(stretch.from_us // S, stretch.to_us // S + 1)
@@ -76,6 +80,7 @@ def test_stretches_cover_just_the_steps_that_differ(differs: list[bool], kept: i
     assert covered.tolist() == differs
     sizes = [stretch.other_w["a1"] for stretch in every.largest]
     assert sizes == sorted(sizes, reverse=True)
-    assert held(recorded, other, stretches=kept).largest == every.largest[:kept]
+    with patch.object(counterfactual, "_KEPT", kept):
+        assert held(recorded, other).largest == every.largest[:kept]
     if every.longest is not None:
         assert every.longest.steps == max(stretch.steps for stretch in every.largest)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...metrics import METRICS
-from ...statistics import Interval
+from ...statistics import MOST_SEEDS, Interval
+from ...suite.intervals import per_hour
 from ...suite.judgement import Comparison, IntervalLimitResult, Rate
 from .. import format as fmt
 from ..markup import badge, table, text
@@ -16,8 +17,6 @@ _HOW = (
     "Dot: estimate; bar: its interval; upright line: {line}. Paired seeds: policy and baseline met "
     "the same weather and faults."
 )
-_MOST_SEEDS = 1000
-"""More than this are not counted."""
 _EVEN = 0.5
 """Probability of improvement of a policy that is as good as the baseline."""
 
@@ -110,8 +109,8 @@ def _axis_row(scale: Scale, before: int, after: int) -> str:
 
 def more_seeds(count: int) -> str:
     """Return ``about 12 more seeds``."""
-    if count > _MOST_SEEDS:
-        return f"more than {_MOST_SEEDS} more seeds"
+    if count > MOST_SEEDS:
+        return f"more than {MOST_SEEDS} more seeds"
     return f"about {count} more seed{'' if count == 1 else 's'}"
 
 
@@ -237,8 +236,4 @@ def _number(value: float) -> str:
 
 
 def _rate(per_h: float) -> str:
-    if not math.isfinite(per_h):
-        return fmt.NONE
-    if 0 < per_h < 1:
-        return f"1 in {fmt.number(1 / per_h)} h"
-    return f"{fmt.number(per_h)} per h"
+    return per_hour(per_h) if math.isfinite(per_h) else fmt.NONE

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from wattbench.cli import app
 from wattbench.evaluation.record import RecordError
-from wattbench.evaluation.regression import Allowance, default_allowances
+from wattbench.evaluation.regression import Allowance, default_allowances, parse_allowances
 from wattbench.evaluation.suite.difference import MetricChange, SuiteComparison, compare_suites
-from wattbench.evaluation.suite.results import Cell
+from wattbench.evaluation.suite.results import Cell, read_rows
 
-from .folders import energies, make_suite, plan_of
+from .folders import energies, make_suite, plan_of, write_record
 
 EXPORT, VIOLATIONS = "export_energy@1", "safety_violations@1"
 
@@ -163,6 +163,36 @@ def test_runs_that_broke_off_measure_nothing(tmp_path) -> None:
     assert len(found.verdicts) == 4
 
 
+def test_a_limit_on_an_interval_that_no_longer_passes_is_a_regression(tmp_path) -> None:
+    limit = {"metric": "export_energy", "vs": "pi", "min_reduction": 0.1}
+    a = make_suite(tmp_path / "a", interval_limits=[limit])
+    b = make_suite(
+        tmp_path / "b", interval_limits=[limit], values=shifted(EXPORT, lambda seed: 100.0)
+    )
+    lenient = parse_allowances([("export_energy", "1 kWh")])
+    (regression,) = compare_suites(a, b, lenient).regressions
+    assert regression.startswith("limit 'export_energy: reduction vs pi ≥ 10 % (95 % interval)' of")
+    assert " of smith: PASS became " in regression
+    assert compare_suites(b, a, lenient).regressions == []
+    assert call("compare", a, b, "--tolerance", "export_energy=1 kWh")[0] == 1
+
+
+def test_b_that_is_no_evidence_is_a_regression(tmp_path) -> None:
+    a = make_suite(tmp_path / "a")
+    broken = {"status": "error", "reason": "NaN from a policy"}
+    is_first = Cell("one", "", "pi", 1, baseline=True)
+    b = make_suite(tmp_path / "b", change=lambda cell: broken if cell == is_first else {})
+    (regression,) = compare_suites(a, b, {}).regressions
+    assert regression.startswith("B is an ERROR: a baseline did not complete: runs/one/baseline-pi")
+    assert compare_suites(b, b, {}).regressions == []
+    c = make_suite(tmp_path / "c")
+    row = read_rows(c)[0]
+    write_record(c, row)
+    (c / row.cell.folder / "measurements.json").write_text("{}")
+    (regression,) = compare_suites(a, c, {}).regressions
+    assert regression.startswith(f"B is an ERROR: {row.cell.folder}: measurements.json")
+
+
 def test_variants_are_scenarios_of_their_own(tmp_path) -> None:
     a = make_suite(tmp_path / "a", plan=plan_of(["one", "one@cold"]))
     b = make_suite(tmp_path / "b", plan=plan_of(["one"]))
@@ -229,13 +259,16 @@ def test_values_that_are_gone_are_a_regression(tmp_path, lacking) -> None:
 
 
 def test_it_is_said_in_which_keys_suites_differ(tmp_path) -> None:
-    def made(name: str, digest: str, seeds: list[int], scenarios: list[object]) -> Path:
-        names = {"policies": ["smith"], "baselines": ["pi"]}
+    def made(
+        name: str, digest: str, seeds: list[int], scenarios: list[object], other: str = "smith"
+    ) -> Path:
+        names = {"policies": [*dict.fromkeys(["smith", other])], "baselines": ["pi"]}
         stratum = {"scenario": "one", "variant": "far", "hash": digest, **names}
+        stratum["duration_s"] = 3600.0
         plan = tuple(
             Cell("one", "far", label, seed, label == "pi")
             for seed in seeds
-            for label in ("pi", "smith")
+            for label in ("pi", *names["policies"])
         )
         content = {"scenarios": scenarios, "seeds": seeds, "strata": [stratum]}
         return make_suite(tmp_path / name, plan=plan, **content)
@@ -249,6 +282,8 @@ def test_it_is_said_in_which_keys_suites_differ(tmp_path) -> None:
     )
     files = made("c", "z", [1], scenarios)
     assert compare_suites(a, files, {}).unlike == ("files of the scenarios (one@far)",)
+    policies = made("d", "z", [1], scenarios, "threshold")
+    assert compare_suites(a, policies, {}).unlike == ("suite (policies)",)
 
 
 def test_suites_without_a_common_run_are_refused(tmp_path) -> None:

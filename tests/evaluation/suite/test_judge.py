@@ -165,7 +165,11 @@ def test_seeds_that_all_agree_show_no_more_than_so_many_can(tmp_path, seeds, lev
 def test_a_repeated_scenario_shows_nothing_more(tmp_path):
     """Identical variants: the same estimate, interval and verdict, and no more hours."""
     limit = {"metric": "export_energy", "vs": "pi", "max_ratio": 0.812, "level": 0.8}
-    strata = [["one", "two"], [f"{s}@{v}" for s in ("one", "two") for v in "abcdef"]]
+    strata = [
+        ["one", "two"],
+        [f"{s}@{v}" for s in ("one", "two") for v in "abcdef"],
+        ["one", "two", "one@again"],  # the favourable one more often than the other
+    ]
 
     def values(label, stratum, seed):
         return energies(label, stratum.partition("@")[0], seed)
@@ -177,10 +181,13 @@ def test_a_repeated_scenario_shows_nothing_more(tmp_path):
         judged(tmp_path / str(k), limit, plan=plan_of(names), values=values, change=copied)
         for k, names in enumerate(strata)
     ]
-    (plain, one), (repeated, other) = found
+    (plain, one), (repeated, other), (_, uneven) = found
+    assert uneven.interval == one.interval
+    assert uneven.reason == f"{one.reason}; left out, as they repeat another: one@again"
     for name in ("estimate", "low", "high", "standard_error"):
         assert getattr(one.interval, name) == getattr(other.interval, name)
-    assert (one.verdict, one.reason) == (other.verdict, other.reason)
+    assert one.verdict == other.verdict
+    assert other.reason.startswith(f"{one.reason}; left out, as they repeat another: one@b, one@c")
     assert one.verdict is Verdict.INCONCLUSIVE
     for of, beside in zip(plain.comparisons, repeated.comparisons, strict=True):
         for name in ("reduction", "interquartile_mean", "probability_of_improvement"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,22 @@ def test_of_rows_with_one_stamp_the_last_counts(tmp_path) -> None:
     assert len(log.at_us) == 399
     assert log.values[4, meter.POWER_A] == 77.0
     assert any("same stamp: the last counts" in note for note in log.notes)
+
+
+def test_a_stamp_that_is_years_away_is_told_before_anything_is_built(tmp_path) -> None:
+    frame = table(20)
+    frame.loc[0, "timestamp"] = "1970-01-01T00:00:00.000000Z"
+    said = refusal(tmp_path, frame)
+    assert "meter.csv:3: " in said
+    assert "days, 20" in said
+    assert "of them right before this row; correct the time stamps" in said
+
+
+def test_a_power_beyond_all_numbers_is_no_warning_of_python(tmp_path) -> None:
+    frame = table(400).assign(grid_power_a=1e306)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "0 usable rows" in refusal(tmp_path, frame, power_unit="kW")
 
 
 def test_errors_name_file_and_line(tmp_path) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from wattbench.evaluation.report.suite import write_suite_report
+from wattbench.evaluation.report.suite import intervals, write_suite_report
 from wattbench.evaluation.report.suite.runs import why
 from wattbench.evaluation.statistics import Interval
 from wattbench.evaluation.suite.judgement import Rate, SuiteJudgement
@@ -206,6 +206,11 @@ def test_a_bracket_says_what_it_lacks(
     own = bracket_of(policy="smith", objective_wh={"smith": 4.0}, **content)
     page = page_of(suite_of(brackets={"odd": (own,)}))
     assert said in page.text
+
+
+def test_rates_are_rounded_to_the_safe_side() -> None:
+    rate = Rate("smith", "safety_violations@1", 0.0, 500.0, 1 / 166.904, "rate < 1 in 166 h")
+    assert "1 in 166 h</td>" in intervals.rates([rate])
 
 
 def test_rates_say_what_is_not_excluded(page: Page) -> None:

@@ -1,0 +1,32 @@
+"""Worker processes: an interruption ends them, also those that hear no signal."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from wattbench.commands import pool
+
+
+def deaf(ready: str) -> None:
+    """Be in code that hears no signal, as in a network that never answers."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    Path(ready).touch()
+    time.sleep(600)
+
+
+def test_a_worker_that_hears_nothing_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_PATIENCE_S", 1.0)
+    ready = tmp_path / "ready"
+    with pytest.raises(KeyboardInterrupt), pool.workers(2) as submit:
+        submit(deaf, str(ready))
+        while not ready.exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    assert not multiprocessing.active_children()
