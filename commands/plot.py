@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from .problems import say
 from .run import UsageError, records_in
 from .show import EXIT_USAGE
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _EXIT_PASS: Final = 0
 _FORMATS: Final = ("png", "svg")
+_MANY: Final = 8
+"""More runs than this are announced: who names a suite's folder may mean one picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ def plot(options: PlotOptions) -> int:
     subjects, problems = _subjects(options.runs)
     if not subjects:
         return _refused(problems)
+    if len(subjects) > _MANY:
+        say(f"{len(subjects)} runs, some seconds each; --kind, or the folder of one run, makes it "
+            "less")  # fmt: skip
     form = cast("Format", options.form)
     written, missing = write_plots(subjects, options.kinds, options.out, form)
     for path in written:
@@ -77,5 +82,5 @@ def _subjects(runs: Sequence[Path]) -> tuple[list[Subject], list[str]]:
 
 def _refused(problems: Sequence[str]) -> int:
     for problem in problems:
-        print(f"wattbench: {problem}", file=sys.stderr)
+        say(problem)
     return EXIT_USAGE if problems else _EXIT_PASS
