@@ -19,14 +19,19 @@ def deaf(ready: str) -> None:
     time.sleep(600)
 
 
-def test_a_worker_that_hears_nothing_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pool, "_PATIENCE_S", 1.0)
-    ready = tmp_path / "ready"
-    with pytest.raises(KeyboardInterrupt), pool.workers(2) as submit:
+def interrupted(ready: Path) -> None:
+    """Be interrupted while a worker hears nothing."""
+    with pool.workers(2) as submit:
         submit(deaf, str(ready))
         while not ready.exists():
             time.sleep(0.01)
         raise KeyboardInterrupt
+
+
+def test_a_worker_that_hears_nothing_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_PATIENCE_S", 1.0)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path / "ready")
     assert not multiprocessing.active_children()
