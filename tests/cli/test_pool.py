@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import time
 from pathlib import Path
 
@@ -11,19 +10,22 @@ import pytest
 
 from wattbench.commands import pool
 
-
-def deaf(ready: str) -> None:
-    """Be in code that hears no signal, as in a network that never answers."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    Path(ready).touch()
-    time.sleep(600)
+#: In code that hears no signal, as in a network that never answers. A text: whatever this module is
+#: called, workers can take it.
+DEAF = """
+import pathlib, signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGINT, signal.SIGTERM}})
+pathlib.Path({ready!r}).touch()
+time.sleep(600)
+"""
 
 
 def interrupted(ready: Path) -> None:
     """Be interrupted while a worker hears nothing."""
     with pool.workers(2) as submit:
-        submit(deaf, str(ready))
+        future = submit(exec, DEAF.format(ready=str(ready)))
         while not ready.exists():
+            assert not future.done()
             time.sleep(0.01)
         raise KeyboardInterrupt
 
