@@ -63,8 +63,7 @@ def _besides(path: Path, root: Node, errors: list[ScenarioError]) -> list[Scenar
     Where the mistakes may be why a scenario is not valid, only names of scenarios are looked at.
     """
     faulty = {error.field.partition(".")[0].partition("[")[0] for error in errors}
-    elsewhere = any(error.file != str(path) for error in errors)  # in a policy's parameter file
-    if isinstance(root.value, dict) and not elsewhere and not faulty & _OF_SCENARIOS:
+    if isinstance(root.value, dict) and not faulty & _OF_SCENARIOS:
         rest = {key: node for key, node in root.value.items() if key not in faulty}
         rest.setdefault("seeds", Node([Node(1, root.place, root.place)], root.place, root.place))
         tree = Node(rest, root.place, root.key_place)

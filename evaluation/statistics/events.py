@@ -12,25 +12,24 @@ from .bootstrap import Interval
 POWER: Final = 0.8
 #: More seeds than this are not worth naming.
 MOST_SEEDS: Final = 1000
-_LEVEL: Final = 0.95
 
 
-def upper_rate(events: float, hours: float) -> float:
+def upper_rate(events: float, hours: float, level: float = 0.95) -> float:
     """Return the highest rate per hour that ``events`` in ``hours`` do not exclude; ∞ for no time.
 
-    One-sided exact 95 % limit for a Poisson process: λ = χ²(0.95; 2·(k + 1))/2 / hours, Garwood,
+    One-sided exact limit for a Poisson process: λ = χ²(level; 2·(k + 1))/2 / hours, Garwood,
     Fiducial Limits for the Poisson Distribution (Biometrika 28, 1936). For k = 0 that is
-    −ln(0.05)/hours = 2.996/hours: the rule of three (Hanley and Lippman-Hand, JAMA 249,
+    −ln(1 − level)/hours, 2.996/hours at 95 %: the rule of three (Hanley and Lippman-Hand, JAMA 249,
     1983). Fractions of an event count as one. It holds for independent events; control steps of
     one and the same incident are not, so a count of these is a count of incidents at most.
     """
     if not hours > 0:
         return math.inf
     if events <= 0:
-        return -math.log1p(-_LEVEL) / hours
+        return -math.log1p(-level) / hours
     from scipy.special import gammaincinv  # late: it takes long to import
 
-    return float(gammaincinv(math.ceil(events) + 1, _LEVEL)) / hours
+    return float(gammaincinv(math.ceil(events) + 1, level)) / hours
 
 
 def further_seeds(interval: Interval, bound: float) -> int | None:

@@ -64,7 +64,7 @@ def judge_interval_limit(
     reason = "; ".join(filter(None, (why, _idle(limit, data))))
     more = None
     if verdict is Verdict.INCONCLUSIVE and math.isfinite(interval.estimate):
-        more = further_seeds(interval, limit.value)
+        more = _further_seeds(limit, data, interval)
     return IntervalLimitResult(
         policy, limit.text(), limit.metric, limit.unit, interval, limit.value, limit.upper,
         verdict, reason, more,
@@ -80,7 +80,33 @@ def _interval(limit: IntervalLimitConfig, data: Paired) -> Interval:
             return found
         low, high = 1 - found.high, 1 - found.low  # B − x ≥ r·|B| is a ratio of at most 1 − r
         return replace(found, estimate=1 - found.estimate, low=low, high=high)
+    if _unseen(limit, data):
+        # As many seeds are all that shows it, however many scenarios share them.
+        high = upper_rate(0, _fewest(data), limit.level)
+        return replace(mean_interval(data.policy, limit.level), high=high)
     return mean_interval(data.policy if limit.vs is None else data.differences, limit.level)
+
+
+def _unseen(limit: IntervalLimitConfig, data: Paired) -> bool:
+    """Return whether a mean above 0 is allowed of an event of which there was none.
+
+    Seeds without an event are all alike, and the bootstrap's interval is a point at 0, which would
+    keep any such bound, however rare the event. That no event at all is allowed is kept by it: no
+    number of seeds shows more.
+    """
+    rare = limit.metric in EVENTS and limit.vs is None and limit.upper and limit.value > 0
+    return rare and all(np.nansum(values) == 0 for values in data.policy.values())
+
+
+def _fewest(data: Paired) -> int:
+    return min(int(np.count_nonzero(~np.isnan(values))) for values in data.policy.values())
+
+
+def _further_seeds(limit: IntervalLimitConfig, data: Paired, interval: Interval) -> int | None:
+    if not _unseen(limit, data) or not interval.known:
+        return further_seeds(interval, limit.value)
+    needed = math.ceil(upper_rate(0, 1.0, limit.level) / limit.value)  # the interval goes as 1/n
+    return min(max(needed - _fewest(data), 1), MOST_SEEDS + 1)
 
 
 def _verdict(limit: IntervalLimitConfig, data: Paired, interval: Interval) -> tuple[Verdict, str]:
@@ -103,7 +129,9 @@ def _verdict(limit: IntervalLimitConfig, data: Paired, interval: Interval) -> tu
     if high < bound:
         return Verdict.FAIL, _no_share(limit, interval)
     if low < bound:
-        return Verdict.INCONCLUSIVE, _no_share(limit, interval) or _straddles(interval, limit.value)
+        return Verdict.INCONCLUSIVE, _no_share(limit, interval) or _straddles(
+            _further_seeds(limit, data, interval)
+        )
     if data.left_out:
         return Verdict.INCONCLUSIVE, _left_out(limit, data)
     return Verdict.PASS, ""
@@ -144,8 +172,7 @@ def _no_share(limit: IntervalLimitConfig, interval: Interval) -> str:
     return f"{limit.vs} has 0 in a scenario, of which there is no share: bound max_increase"
 
 
-def _straddles(interval: Interval, bound: float) -> str:
-    more = further_seeds(interval, bound)
+def _straddles(more: int | None) -> str:
     if more is None:
         return "the interval straddles the bound"
     seeds = f"more than {MOST_SEEDS}" if more > MOST_SEEDS else f"about {more}"

@@ -150,6 +150,24 @@ def test_where_both_are_0_every_share_is_kept_as_in_a_run(tmp_path, bound):
     assert few.verdict is Verdict.INCONCLUSIVE
 
 
+def test_a_rare_event_that_did_not_happen_is_not_shown_to_be_rarer_than_seeds_can(tmp_path):
+    """No event on n seeds leaves −ln(0.05)/n a run: 0.5 takes six seeds, 0.05 takes sixty."""
+    limit = {"metric": "safety_violations", "max": 0.05}
+    _, result = judged(tmp_path / "a", limit, plan=plan_of(seeds=range(10)))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert (result.interval.low, result.interval.estimate) == (0, 0)
+    assert result.interval.high == pytest.approx(-math.log(0.05) / 10)
+    assert result.further_seeds == 50
+    assert "about 50 further seeds a scenario would probably settle it" in result.reason
+    for seeds, bound, verdict in ((59, 0.05, "INCONCLUSIVE"), (60, 0.05, "PASS"), (6, 0.5, "PASS"),
+                                  (5, 0.5, "INCONCLUSIVE")):  # fmt: skip
+        folder = tmp_path / f"{seeds}-{bound}"
+        _, result = judged(
+            folder, limit | {"max": bound}, plan=plan_of(["one"], seeds=range(seeds))
+        )
+        assert result.verdict.name == verdict
+
+
 @pytest.mark.parametrize(
     ("seeds", "level", "verdict"),
     [(3, 0.95, "INCONCLUSIVE"), (5, 0.95, "PASS"), (10, 0.95, "PASS"), (10, 0.999, "INCONCLUSIVE"),
